@@ -1,0 +1,246 @@
+//! Bytes on disk: the hash chain over commit lines, blocks of lines, and checksums of rows.
+//!
+//! Owns the stored form that `docs/format.md` describes. Refuses to know what a commit says:
+//! of a line it reads only its first position and its last 75 bytes. Runs in the hosts; the
+//! guest leaves zeros where a hash belongs.
+//!
+//! Invariants: a line starts `{"position":N,` and ends `,"hash":"<64 hex>"}`; no line contains a
+//! line feed, so `,\n` separates lines without ambiguity.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use sha2::{Digest, Sha256};
+
+/// Version of the stored format. Raise it only when a reader of the old one would misread the
+/// new one: a new optional member is not a reason.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// SHA-256.
+pub type Hash = [u8; 32];
+
+/// What stands before genesis.
+pub const NO_HASH: Hash = [0; 32];
+
+/// 64 zeros: what a line and an answer hold until the hash is known.
+pub const HASH_HOLE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// `,"hash":"` + 64 digits + `"}`.
+const HASH_MEMBER_BYTES: usize = 75;
+const HASH_PREFIX: &str = ",\"hash\":\"";
+const POSITION_PREFIX: &str = "{\"position\":";
+
+/// A block takes further commits until it would pass this many bytes.
+pub const BLOCK_BYTES_MAX: usize = 64 * 1024;
+
+/// SHA-256 of the parts, one after the other.
+pub fn sha256(parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            out.push(DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from));
+        }
+    }
+    out
+}
+
+/// The bytes of exactly `N` pairs of lower-case hexadecimal digits.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
+        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+    }
+    Some(out)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
+        b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
+        _ => None,
+    }
+}
+
+/// The first position that a line states.
+pub fn position(line: &str) -> Option<u64> {
+    let digits = line.strip_prefix(POSITION_PREFIX)?;
+    let end = digits.find(',')?;
+    let digits = digits.get(..end)?;
+    // One spelling per number: no sign, no leading zero.
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    if plain { digits.parse().ok() } else { None }
+}
+
+/// The hash that a line ends in.
+pub fn stored_hash(line: &str) -> Option<Hash> {
+    let (_, member) = split_hash(line)?;
+    unhex(member.strip_prefix(HASH_PREFIX)?.strip_suffix("\"}")?)
+}
+
+/// The hash that a line should end in.
+pub fn line_hash(previous: &Hash, line: &str) -> Option<Hash> {
+    let (content, _) = split_hash(line)?;
+    Some(sha256(&[previous, content.as_bytes()]))
+}
+
+/// The line with its hash written where the zeros are, and that hash.
+pub fn seal(previous: &Hash, line: &str) -> Option<(String, Hash)> {
+    let hash = line_hash(previous, line)?;
+    let (content, _) = split_hash(line)?;
+    let mut sealed = String::with_capacity(line.len());
+    sealed.push_str(content);
+    sealed.push_str(HASH_PREFIX);
+    sealed.push_str(&hex(&hash));
+    sealed.push_str("\"}");
+    Some((sealed, hash))
+}
+
+fn split_hash(line: &str) -> Option<(&str, &str)> {
+    line.split_at_checked(line.len().checked_sub(HASH_MEMBER_BYTES)?)
+}
+
+/// Follows a log line by line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Hash of the last line seen.
+    pub hash: Hash,
+    /// Lines must state a position beyond this; `None` before genesis.
+    pub position: Option<u64>,
+}
+
+/// The first line that does not follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Not a commit line at all.
+    #[error("position {0}: the line is not a commit")]
+    NotACommit(u64),
+    /// Its position is not beyond the one before.
+    #[error("position {0}: the line's own position is out of order")]
+    OutOfOrder(u64),
+    /// Its bytes, or those of a line before, are not what was hashed.
+    #[error("position {0}: the hash does not match")]
+    Hash(u64),
+}
+
+impl Broken {
+    /// First position that can not be trusted.
+    pub const fn position(&self) -> u64 {
+        match self {
+            Self::NotACommit(position) | Self::OutOfOrder(position) | Self::Hash(position) => *position,
+        }
+    }
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self { hash: NO_HASH, position: None }
+    }
+}
+
+impl Chain {
+    /// Takes the next line in, or says why it does not follow.
+    pub fn take(&mut self, line: &str) -> Result<(), Broken> {
+        let expected = self.position.map_or(0, |p| p.saturating_add(1));
+        let found = position(line).ok_or(Broken::NotACommit(expected))?;
+        if found < expected || (self.position.is_none() && found != 0) {
+            return Err(Broken::OutOfOrder(expected));
+        }
+        let hash = line_hash(&self.hash, line).ok_or(Broken::NotACommit(expected))?;
+        if stored_hash(line) != Some(hash) {
+            return Err(Broken::Hash(found));
+        }
+        *self = Self { hash, position: Some(found) };
+        Ok(())
+    }
+}
+
+/// The lines of a block's body.
+pub fn lines(body: &str) -> impl DoubleEndedIterator<Item = &str> {
+    // No line holds a line feed, so a plain split finds the separators.
+    inner(body).split('\n').map(|line| line.strip_suffix(',').unwrap_or(line))
+}
+
+/// A block's body without its brackets.
+pub fn inner(body: &str) -> &str {
+    body.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(body)
+}
+
+/// One row of the table `log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// First position of its first commit.
+    pub first: u64,
+    /// Position of its last commit's last event.
+    pub last: u64,
+    /// A JSON array of commits, one per line.
+    pub body: String,
+}
+
+/// Joins sealed commits `(first, last, line)` to blocks of at most [`BLOCK_BYTES_MAX`], unless
+/// one commit is larger.
+pub fn pack(commits: impl IntoIterator<Item = (u64, u64, String)>) -> Vec<StoredBlock> {
+    let mut blocks: Vec<StoredBlock> = Vec::new();
+    for (first, last, line) in commits {
+        match blocks.last_mut() {
+            Some(block)
+                if block.body.len().saturating_add(line.len()).saturating_add(3) <= BLOCK_BYTES_MAX =>
+            {
+                block.body.push_str(",\n");
+                block.body.push_str(&line);
+                block.last = last;
+            }
+            _ => {
+                let mut body = String::with_capacity(line.len().saturating_add(2));
+                body.push('[');
+                body.push_str(&line);
+                blocks.push(StoredBlock { first, last, body });
+            }
+        }
+    }
+    for block in &mut blocks {
+        block.body.push(']');
+    }
+    blocks
+}
+
+const CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);
+
+/// CRC-32C over what names a row and what it says, so that a row moved is a row damaged.
+fn row_checksum(view: &str, generation: u32, key: &[u8], value: &[u8]) -> [u8; 4] {
+    let mut digest = CRC.digest();
+    digest.update(view.as_bytes());
+    digest.update(&[0]);
+    digest.update(&generation.to_le_bytes());
+    digest.update(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+    digest.update(key);
+    digest.update(value);
+    digest.finalize().to_le_bytes()
+}
+
+/// A row's value as it is stored: with its checksum at the end.
+pub fn seal_row(view: &str, generation: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(value.len().saturating_add(4));
+    sealed.extend_from_slice(value);
+    sealed.extend_from_slice(&row_checksum(view, generation, key, value));
+    sealed
+}
+
+/// A stored value without its checksum; `None` when they do not match.
+pub fn unseal_row<'a>(view: &str, generation: u32, key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, sum) = stored.split_last_chunk::<4>()?;
+    (*sum == row_checksum(view, generation, key, value)).then_some(value)
+}

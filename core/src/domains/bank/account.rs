@@ -1,0 +1,277 @@
+//! The account: its commands, its events, and the rules between them.
+//!
+//! Owns what may happen to one account. Amounts are whole minor units (cents). A balance stays
+//! within 0 and 2^53−1.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::errors::{Code, Problem, Rejection};
+use crate::fields::{Field, FieldKind};
+use crate::json::{push_string, push_unsigned};
+use crate::limits::{INTEGER_MAX, TRANSACTIONS_SHOWN};
+use crate::read::{Reader, Stop};
+use crate::record::Record;
+
+/// An account as a kind of stream.
+#[derive(Debug)]
+pub struct Account;
+
+/// What can be asked of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum AccountCommand {
+    /// Opens it.
+    OpenAccount {
+        /// What it starts with.
+        #[serde(default)]
+        initial_balance: u64,
+    },
+    /// Pays in.
+    Deposit {
+        /// How much.
+        amount: u64,
+    },
+    /// Draws out.
+    Withdraw {
+        /// How much.
+        amount: u64,
+    },
+    /// Closes it for ever.
+    CloseAccount {},
+}
+
+/// What can happen to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum AccountEvent {
+    /// It was opened.
+    AccountOpened {
+        /// With this much.
+        initial_balance: u64,
+    },
+    /// Money came in.
+    MoneyDeposited {
+        /// How much.
+        amount: u64,
+    },
+    /// Money went out.
+    MoneyWithdrawn {
+        /// How much.
+        amount: u64,
+    },
+    /// It was closed.
+    AccountClosed {},
+}
+
+/// Where an account stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountState {
+    /// What is in it.
+    pub balance: u64,
+    /// Whether it takes commands.
+    pub active: bool,
+    /// Deposits and withdrawals so far.
+    pub transactions: u64,
+}
+
+const ACCOUNT_ID: Field =
+    Field { name: "accountId", kind: FieldKind::Id, optional: false, doc: "Which account" };
+const AMOUNT: Field = Field {
+    name: "amount",
+    kind: FieldKind::Integer { min: 1 },
+    optional: false,
+    doc: "How much, in minor units",
+};
+const INITIAL_BALANCE: Field = Field {
+    name: "initialBalance",
+    kind: FieldKind::Integer { min: 0 },
+    optional: true,
+    doc: "What it starts with, in minor units; 0 when left out",
+};
+
+const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "OpenAccount",
+        path: "open-account",
+        version: 1,
+        summary: "Open an account",
+        fields: &[ACCOUNT_ID, INITIAL_BALANCE],
+        rejections: &[Code::AlreadyExists],
+        creates: true,
+    },
+    CommandSpec {
+        name: "Deposit",
+        path: "deposit",
+        version: 1,
+        summary: "Pay money into an account",
+        fields: &[ACCOUNT_ID, AMOUNT],
+        rejections: &[Code::NotFound, Code::Closed, Code::LimitExceeded],
+        creates: false,
+    },
+    CommandSpec {
+        name: "Withdraw",
+        path: "withdraw",
+        version: 1,
+        summary: "Draw money out of an account",
+        fields: &[ACCOUNT_ID, AMOUNT],
+        rejections: &[Code::NotFound, Code::Closed, Code::InsufficientFunds],
+        creates: false,
+    },
+    CommandSpec {
+        name: "CloseAccount",
+        path: "close-account",
+        version: 1,
+        summary: "Close an account; its balance must be 0",
+        fields: &[ACCOUNT_ID],
+        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty],
+        creates: false,
+    },
+];
+
+const QUERY_SCHEMA: &str = r#"{"type":"object","required":["id","version","balance","isActive","transactionCount","transactions"],"properties":{"id":{"type":"string"},"version":{"type":"integer"},"balance":{"type":"integer","minimum":0},"isActive":{"type":"boolean"},"transactionCount":{"type":"integer","description":"All deposits and withdrawals"},"transactions":{"type":"array","description":"The latest 100, newest first","items":{"type":"object","required":["type","amount","timestamp"],"properties":{"type":{"enum":["deposit","withdrawal"]},"amount":{"type":"integer"},"timestamp":{"type":"string","format":"date-time"},"eventId":{"type":"string"}}}}}}"#;
+
+impl Aggregate for Account {
+    const SPEC: AggregateSpec = AggregateSpec {
+        aggregate_type: "BankAccount",
+        name: "account",
+        id_field: "accountId",
+        revision: 1,
+        events: &["AccountOpened", "MoneyDeposited", "MoneyWithdrawn", "AccountClosed"],
+        commands: COMMANDS,
+        query_schema: QUERY_SCHEMA,
+    };
+
+    type State = AccountState;
+    type Command = AccountCommand;
+    type Event = AccountEvent;
+
+    fn decide(
+        state: Option<&AccountState>,
+        command: &AccountCommand,
+        decision: &mut Decision<'_>,
+    ) -> Result<Vec<AccountEvent>, Rejection> {
+        let id = decision.id();
+        if let AccountCommand::OpenAccount { initial_balance } = *command {
+            return match state {
+                Some(_) => Err(Problem::new(Code::AlreadyExists, format!("account {id} exists already"))),
+                None => Ok(vec![AccountEvent::AccountOpened { initial_balance }]),
+            };
+        }
+        let state = state.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no account {id}")))?;
+        if !state.active {
+            return Err(Problem::new(Code::Closed, format!("account {id} is closed")));
+        }
+        match *command {
+            AccountCommand::Deposit { amount } => deposit(id, state, amount),
+            AccountCommand::Withdraw { amount } => withdraw(id, state, amount),
+            AccountCommand::CloseAccount {} if state.balance > 0 => {
+                let detail = format!("account {id} still holds {}; withdraw it first", state.balance);
+                Err(Problem::new(Code::NotEmpty, detail).number("balance", state.balance))
+            }
+            AccountCommand::CloseAccount {} => Ok(vec![AccountEvent::AccountClosed {}]),
+            AccountCommand::OpenAccount { .. } => Ok(Vec::new()),
+        }
+    }
+
+    fn evolve(state: &mut AccountState, event: &AccountEvent) {
+        match *event {
+            AccountEvent::AccountOpened { initial_balance } => {
+                *state = AccountState { balance: initial_balance, active: true, transactions: 0 };
+            }
+            AccountEvent::MoneyDeposited { amount } => {
+                state.balance = state.balance.saturating_add(amount);
+                state.transactions = state.transactions.saturating_add(1);
+            }
+            AccountEvent::MoneyWithdrawn { amount } => {
+                state.balance = state.balance.saturating_sub(amount);
+                state.transactions = state.transactions.saturating_add(1);
+            }
+            AccountEvent::AccountClosed {} => state.active = false,
+        }
+    }
+
+    fn show(id: &str, version: u64, state: &AccountState, reader: &mut Reader<'_, '_>) -> Result<String, Stop> {
+        let mut out = String::with_capacity(256);
+        out.push_str("{\"id\":");
+        push_string(&mut out, id);
+        for (name, number) in [("version", version), ("balance", state.balance)] {
+            out.push_str(&format!(",\"{name}\":{number}"));
+        }
+        out.push_str(if state.active { ",\"isActive\":true" } else { ",\"isActive\":false" });
+        out.push_str(",\"transactionCount\":");
+        push_unsigned(&mut out, state.transactions);
+        out.push_str(",\"transactions\":[");
+        push_transactions(&mut out, id, reader)?;
+        out.push_str("]}");
+        Ok(out)
+    }
+}
+
+fn deposit(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEvent>, Rejection> {
+    match state.balance.checked_add(amount) {
+        Some(balance) if balance <= INTEGER_MAX => Ok(vec![AccountEvent::MoneyDeposited { amount }]),
+        _ => {
+            let detail = format!("the balance of account {id} would exceed {INTEGER_MAX}");
+            let problem = Problem::new(Code::LimitExceeded, detail).text("field", "amount");
+            Err(problem.number("limit", INTEGER_MAX).number("balance", state.balance))
+        }
+    }
+}
+
+fn withdraw(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEvent>, Rejection> {
+    if amount > state.balance {
+        let detail = format!("account {id} holds {}, which does not cover {amount}", state.balance);
+        return Err(Problem::new(Code::InsufficientFunds, detail).number("balance", state.balance));
+    }
+    Ok(vec![AccountEvent::MoneyWithdrawn { amount }])
+}
+
+/// The direction and amount of an event that moves money; an opening balance does not count here.
+pub(super) fn movement(event: &AccountEvent) -> Option<(&'static str, u64)> {
+    match *event {
+        AccountEvent::MoneyDeposited { amount } => Some(("deposit", amount)),
+        AccountEvent::MoneyWithdrawn { amount } => Some(("withdrawal", amount)),
+        AccountEvent::AccountOpened { .. } | AccountEvent::AccountClosed {} => None,
+    }
+}
+
+/// The event of a record of the bank; `None` when it is another aggregate's or of unknown type.
+pub(super) fn event_of(record: &Record<'_>) -> Result<Option<AccountEvent>, Stop> {
+    let ours = record.aggregate_type == Account::SPEC.aggregate_type;
+    if !ours || !Account::SPEC.events.contains(&record.event_type()) {
+        return Ok(None);
+    }
+    crate::tagged::read(record.event_type(), record.data())
+        .map(Some)
+        .map_err(|e| Stop::Fault(format!("event {}: {e}", record.id())))
+}
+
+/// Opening and closing are not transactions: a page more than is shown covers them.
+fn push_transactions(out: &mut String, id: &str, reader: &mut Reader<'_, '_>) -> Result<(), Stop> {
+    let wanted = TRANSACTIONS_SHOWN.saturating_add(2);
+    let positions = reader.stream_positions_before(Account::SPEC.aggregate_type, id, None, wanted)?;
+    let mut shown = 0_u32;
+    reader.records(&positions, |record| {
+        let Some((kind, amount)) = event_of(record)?.as_ref().and_then(movement) else { return Ok(()) };
+        if shown >= TRANSACTIONS_SHOWN {
+            return Ok(());
+        }
+        out.push_str(if shown > 0 { ",{\"type\":\"" } else { "{\"type\":\"" });
+        shown = shown.saturating_add(1);
+        out.push_str(kind);
+        out.push_str("\",\"amount\":");
+        push_unsigned(out, amount);
+        out.push_str(",\"timestamp\":\"");
+        record.time.push_iso(out);
+        out.push_str("\",\"eventId\":");
+        push_string(out, &record.id());
+        out.push('}');
+        Ok(())
+    })
+}

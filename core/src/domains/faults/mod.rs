@@ -1,0 +1,137 @@
+//! Faults on purpose: a kind of stream whose commands trap, eat memory or never end, and a read
+//! model that fails on request. Only test builds (`--features faults`) register it.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{self, Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::errors::Rejection;
+use crate::fields::{Field, FieldKind};
+use crate::projection::{self, Page, Projection, ProjectionSpec, Rendered};
+use crate::read::{Reader, Rows, Stop};
+use crate::record::Record;
+use crate::registry::Registry;
+
+/// Adds the faults to a registry.
+pub fn register(registry: &mut Registry) {
+    registry.aggregates.push(decider::erase::<Chaos>());
+    registry.projections.push(projection::erase::<Fragile>());
+}
+
+/// A kind of stream that misbehaves.
+#[derive(Debug)]
+pub struct Chaos;
+
+/// What it can be asked.
+#[derive(Debug, Deserialize)]
+pub enum ChaosCommand {
+    /// Panics.
+    Trap {},
+    /// Allocates without end.
+    EatMemory {},
+    /// Never ends.
+    Loop {},
+    /// Makes an event on which the read model traps.
+    BreakProjectionByTrap {},
+    /// Makes an event on which the read model returns an error.
+    BreakProjectionByError {},
+    /// Makes a harmless event.
+    Tick {},
+}
+
+/// What can happen to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ChaosEvent {
+    /// Nothing bad.
+    Ticked {},
+    /// The read model traps on it.
+    TrapSet {},
+    /// The read model fails on it.
+    ErrorSet {},
+}
+
+const ID: Field = Field { name: "chaosId", kind: FieldKind::Id, optional: false, doc: "Which" };
+
+const fn command(name: &'static str, path: &'static str) -> CommandSpec {
+    CommandSpec { name, path, version: 1, summary: name, fields: &[ID], rejections: &[], creates: true }
+}
+
+impl Aggregate for Chaos {
+    const SPEC: AggregateSpec = AggregateSpec {
+        aggregate_type: "Chaos",
+        name: "chaos",
+        id_field: "chaosId",
+        revision: 1,
+        events: &["Ticked", "TrapSet", "ErrorSet"],
+        commands: &[
+            command("Trap", "trap"),
+            command("EatMemory", "eat-memory"),
+            command("Loop", "loop"),
+            command("BreakProjectionByTrap", "break-projection-by-trap"),
+            command("BreakProjectionByError", "break-projection-by-error"),
+            command("Tick", "tick"),
+        ],
+        query_schema: r#"{"type":"object"}"#,
+    };
+    type State = u64;
+    type Command = ChaosCommand;
+    type Event = ChaosEvent;
+
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    fn decide(
+        _: Option<&u64>,
+        command: &ChaosCommand,
+        _: &mut Decision<'_>,
+    ) -> Result<Vec<ChaosEvent>, Rejection> {
+        match command {
+            ChaosCommand::Trap {} => panic!("asked to"),
+            ChaosCommand::EatMemory {} => {
+                let mut eaten: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    eaten.push(vec![core::hint::black_box(1); 1 << 20]);
+                }
+            }
+            ChaosCommand::Loop {} => loop {
+                core::hint::spin_loop();
+            },
+            ChaosCommand::BreakProjectionByTrap {} => Ok(vec![ChaosEvent::TrapSet {}]),
+            ChaosCommand::BreakProjectionByError {} => Ok(vec![ChaosEvent::ErrorSet {}]),
+            ChaosCommand::Tick {} => Ok(vec![ChaosEvent::Ticked {}]),
+        }
+    }
+
+    fn evolve(state: &mut u64, _: &ChaosEvent) {
+        *state = state.saturating_add(1);
+    }
+
+    fn show(_: &str, version: u64, _: &u64, _: &mut Reader<'_, '_>) -> Result<String, Stop> {
+        Ok(alloc::format!("{{\"version\":{version}}}"))
+    }
+}
+
+/// A read model that fails on request; else it counts events.
+#[derive(Debug)]
+pub struct Fragile;
+
+impl Projection for Fragile {
+    const SPEC: ProjectionSpec = ProjectionSpec { name: "Fragile", revision: 1, schema: r#"{"type":"object"}"# };
+
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
+        let count = rows.get::<u64>(b"count")?.unwrap_or_default();
+        rows.put(b"count", &count.saturating_add(1))?;
+        match record.event_type() {
+            "TrapSet" => panic!("asked to"),
+            "ErrorSet" => Err(Stop::Fault("asked to".into())),
+            _ => Ok(()),
+        }
+    }
+
+    fn page(reader: &mut Reader<'_, '_>, _: &Page) -> Result<Rendered, Stop> {
+        let count = reader.get::<u64>(b"count")?.unwrap_or_default();
+        Ok(Rendered { json: alloc::format!("{{\"count\":{count}}}"), next: None })
+    }
+}

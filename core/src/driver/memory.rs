@@ -1,0 +1,104 @@
+//! A store in memory: for tests, and for folding a log whose rows are to be thrown away.
+//!
+//! Owns ordered maps and nothing else. Keeps what it is given until it is dropped.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::{Store, StoreError, StoredBlock, Tail, Write};
+use crate::chain;
+use crate::protocol::{Answer, Query, View};
+
+/// Log, rows and checkpoint of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStore {
+    /// Blocks by first position; genesis at 0.
+    pub log: BTreeMap<u64, StoredBlock>,
+    /// Rows of each view, without checksums.
+    pub rows: BTreeMap<View, BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// The checkpoint row.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+impl MemoryStore {
+    fn answer(&self, query: &Query) -> Result<Answer, StoreError> {
+        Ok(match query {
+            Query::Commits { positions } => {
+                let lines = positions.iter().map(|&p| {
+                    let block = self.log.range(1..=p).next_back().map(|(_, block)| block);
+                    let line = block.filter(|b| p <= b.last).and_then(|b| super::sqlite::line_of(&b.body, p));
+                    line.map(ToString::to_string).ok_or_else(|| super::sqlite::missing(p))
+                });
+                Answer::Commits(lines.collect::<Result<_, _>>()?)
+            }
+            Query::CommitsAfter { after, limit, descending } => {
+                let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let wanted = |line: &&str| {
+                    chain::position(line).is_some_and(|p| if *descending { p < *after } else { p > *after })
+                };
+                let start = self.log.range(1..=(*after).max(1)).next_back().map_or(1, |(first, _)| *first);
+                let found: Vec<_> = if *descending {
+                    let blocks = self.log.range(1..(*after).max(1)).rev();
+                    blocks.flat_map(|(_, b)| chain::lines(&b.body).rev()).filter(wanted).take(limit).collect()
+                } else {
+                    let blocks = self.log.range(start..);
+                    blocks.flat_map(|(_, b)| chain::lines(&b.body)).filter(wanted).take(limit).collect()
+                };
+                Answer::Commits(found.into_iter().map(ToString::to_string).collect())
+            }
+            Query::Row(key) => Answer::Row(self.rows.get(&key.view).and_then(|rows| rows.get(&key.key)).cloned()),
+            Query::Rows { view, after_key, prefix, limit } => {
+                let rows = self.rows.get(view).into_iter().flat_map(|rows| rows.range(prefix.clone()..));
+                let found = rows
+                    .take_while(|(key, _)| key.starts_with(prefix))
+                    .filter(|(key, _)| *key > after_key)
+                    .take(usize::try_from(*limit).unwrap_or(usize::MAX));
+                Answer::Rows(found.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+        })
+    }
+}
+
+impl Store for MemoryStore {
+    fn tail(&mut self) -> Result<Tail, StoreError> {
+        let genesis = self.log.get(&0).map(|block| chain::inner(&block.body).to_string());
+        let last = self.log.range(1..).next_back();
+        let last = last.map(|(_, block)| {
+            (block.last, chain::lines(&block.body).next_back().unwrap_or_default().to_string())
+        });
+        Ok(Tail { genesis, last, checkpoint: self.checkpoint.clone() })
+    }
+
+    fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
+        queries.iter().map(|query| self.answer(query)).collect()
+    }
+
+    fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        for block in &write.blocks {
+            self.log.insert(block.first, block.clone());
+        }
+        for view in &write.dropped {
+            self.rows.remove(view);
+        }
+        for (view, changes) in &write.rows {
+            let rows = self.rows.entry(view.clone()).or_default();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => rows.insert(key.clone(), value.clone()),
+                    None => rows.remove(key),
+                };
+            }
+        }
+        if write.checkpoint.is_some() {
+            self.checkpoint.clone_from(&write.checkpoint);
+        }
+        Ok(())
+    }
+
+    fn erase_rows(&mut self) -> Result<(), StoreError> {
+        self.rows.clear();
+        self.checkpoint = None;
+        Ok(())
+    }
+}

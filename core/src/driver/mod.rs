@@ -1,0 +1,137 @@
+//! The driver: runs one partition's guest over one store. Both hosts use it as it is.
+//!
+//! Owns the order of things (stage, commit, hash, store, and only then answer), batches,
+//! checkpoints, stamps and what happens after a trap or a failed write. Knows no socket, thread,
+//! file, JavaScript or wasm engine: those sit behind the three ports below. Knows no domain.
+//!
+//! # The law of use
+//!
+//! [`Partition::run`] returns answers only after the block they belong to is stored. A host sends
+//! what it returns, and nothing earlier. After [`Partition::run`] a host calls
+//! [`Partition::checkpoint`] when it has been idle, and before it stops.
+
+mod batch;
+mod linked;
+mod memory;
+mod partition;
+mod sqlite;
+mod stamps;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub use linked::Linked;
+pub use memory::MemoryStore;
+pub use partition::{Config, Export, Failure, HeadInfo, OwnedBody, OwnedRequest, Partition, Reply};
+pub use sqlite::{SqlError, SqlStore, SqlValue, Sqlite};
+pub use stamps::{TestStamps, test_entropy, test_stamp};
+
+pub use crate::chain::StoredBlock;
+use crate::protocol::{Answer, Op, Query, RowChange, View};
+use crate::time::Time;
+
+/// One instance of the guest. Dropping it frees its memory.
+pub trait Guest {
+    /// Runs one operation. The result starts with a [`crate::protocol::Status`] byte.
+    ///
+    /// After a trap the instance is never called again.
+    fn call(&mut self, op: Op, message: &[u8]) -> Result<Vec<u8>, Trap>;
+}
+
+/// A guest that stopped half-way: a panic, memory blow-up or endless loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// What the engine said; for the host's log, never for a client.
+    pub detail: String,
+    /// The guest's progress word as it was left.
+    pub progress: u64,
+}
+
+/// Makes instances of one module.
+pub trait Spawn {
+    /// What it makes.
+    type Guest: Guest;
+    /// A fresh instance, not yet open.
+    fn spawn(&mut self) -> Result<Self::Guest, Trap>;
+    /// SHA-256 of the module's bytes.
+    fn digest(&self) -> [u8; 32];
+}
+
+/// Clock and entropy of the host: the one place where stamps come from.
+pub trait World {
+    /// Wall clock.
+    fn clock(&mut self) -> Time;
+    /// 16 random bytes.
+    fn entropy(&mut self) -> [u8; 16];
+    /// Microseconds of a clock that never goes back, for measuring.
+    fn micros(&mut self) -> u64;
+}
+
+/// Where a partition's log and rows are kept. Synchronous, single-threaded.
+pub trait Store {
+    /// What opening needs. Called first, and after every failed write.
+    fn tail(&mut self) -> Result<Tail, StoreError>;
+    /// Answers all queries, in order. Sees everything written before.
+    fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError>;
+    /// Stores all of it or nothing, durably, before it returns `Ok`.
+    fn write(&mut self, write: &Write) -> Result<(), StoreError>;
+    /// Deletes all rows and the checkpoint, never the log. Durable like a write.
+    fn erase_rows(&mut self) -> Result<(), StoreError>;
+}
+
+/// The ends of a stored log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The genesis line, when the log is not empty.
+    pub genesis: Option<String>,
+    /// The last commit's line and the position of its last event.
+    pub last: Option<(u64, String)>,
+    /// The checkpoint row's value.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// What is stored in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Write {
+    /// New blocks, in order.
+    pub blocks: Vec<StoredBlock>,
+    /// Changed rows of a checkpoint.
+    pub rows: Vec<(View, Vec<RowChange>)>,
+    /// Views deleted whole, before the rows are written.
+    pub dropped: Vec<View>,
+    /// The checkpoint row, when `rows` is a checkpoint.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No room; nothing was written.
+    #[error("the store is full")]
+    Full,
+    /// The transaction may or may not have happened.
+    #[error("the store failed: {0}")]
+    Unknown(String),
+    /// A read failed; nothing changed.
+    #[error("reading failed: {0}")]
+    Read(String),
+    /// A row does not match its checksum.
+    #[error("row {key} of view {view} does not match its checksum")]
+    CorruptRow {
+        /// Name of the view.
+        view: String,
+        /// The row's key, in hexadecimal.
+        key: String,
+    },
+    /// A block can not be what was written.
+    #[error("the log is damaged at position {position}: {detail}")]
+    CorruptLog {
+        /// First position that can not be read.
+        position: u64,
+        /// What is wrong.
+        detail: String,
+    },
+}

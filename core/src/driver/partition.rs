@@ -1,0 +1,418 @@
+//! One partition at work: opening, recovery after traps and failed writes, checkpoints.
+//!
+//! Owns the live instance and what the driver remembers beside it. How a batch is staged and
+//! stored is in `batch`. Invariant: whenever `live` is present, the guest's rows are the fold of
+//! exactly what the store holds; any doubt drops the instance.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
+use crate::chain::{self, Chain, Hash, NO_HASH};
+use crate::errors::{Code, problem};
+use crate::limits;
+use crate::protocol::{
+    Answer, Body, CheckpointPart, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine,
+    Query, Refusal, Request, Response, Status,
+};
+
+/// What a host decides about a partition when it opens it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the partition.
+    pub partition: String,
+    /// Incarnation that this host acts for.
+    pub incarnation: [u8; 16],
+    /// What the guest is opened with.
+    pub settings: OpenSettings,
+    /// `native` or `worker`.
+    pub host: &'static str,
+    /// Events after which a checkpoint is taken at the latest: what this host folds in about
+    /// 200 ms when it opens again.
+    pub tail_events_max: u64,
+    /// Stamps that follow from the log, for tests.
+    pub test_stamps: Option<TestStamps>,
+}
+
+/// An HTTP request, owned, as a host hands it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRequest {
+    /// Method, as received.
+    pub method: String,
+    /// Path and query, as received.
+    pub target: String,
+    /// Headers in the order received, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: OwnedBody,
+}
+
+/// A request's body, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedBody {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Longer than `body_bytes_max`; the host stopped reading.
+    TooLarge,
+}
+
+/// What a host sends back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Status, headers and body.
+    pub response: Response,
+    /// When set, the body goes on with all commits after this position, a line each, up to the
+    /// head of now: read them with [`Partition::page`].
+    pub export: Option<Export>,
+}
+
+/// The range of an export, bounds in positions: `after < p <= to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Excluded lower bound.
+    pub after: u64,
+    /// Included upper bound.
+    pub to: u64,
+}
+
+/// Where a log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadInfo {
+    /// Position of the last stored event; 0 when there is none.
+    pub position: u64,
+    /// Hash of the last stored line.
+    pub hash: Hash,
+    /// Hash of the genesis line, zeros when there is none.
+    pub genesis: Hash,
+    /// Position of the stored checkpoint.
+    pub checkpoint: u64,
+}
+
+/// A partition: a guest, its store, and the clock they share.
+#[derive(Debug)]
+pub struct Partition<S: Spawn, T, W> {
+    pub(super) spawn: S,
+    pub(super) store: T,
+    pub(super) world: W,
+    pub(super) config: Config,
+    pub(super) live: Option<Live<S::Guest>>,
+    quarantined: Vec<Quarantine>,
+    pub(super) started_micros: u64,
+    pub(super) process: Process,
+    pub(super) timings: super::batch::Timings,
+    pub(super) failures: Vec<String>,
+}
+
+/// An open instance.
+#[derive(Debug)]
+pub(super) struct Live<G> {
+    pub(super) guest: G,
+    pub(super) head: HeadInfo,
+    /// Rows changed since the stored checkpoint.
+    pub(super) changed: bool,
+}
+
+/// Why an operation of the driver did not finish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The guest trapped.
+    Trap(Trap),
+    /// The store failed.
+    Store(StoreError),
+    /// The guest refused a message: damaged data, or a bug of ours.
+    Refused(String),
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Trap(trap) => write!(f, "the guest trapped: {}", trap.detail),
+            Self::Store(error) => error.fmt(f),
+            Self::Refused(detail) => f.write_str(detail),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Trap> for Failure {
+    fn from(trap: Trap) -> Self {
+        Self::Trap(trap)
+    }
+}
+
+/// Opens are tried again after a quarantine or erased rows, this often.
+const OPEN_TRIES_MAX: usize = 20;
+
+impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
+    /// A partition, not yet opened: the first input does that, or [`Self::open`].
+    pub fn new(spawn: S, store: T, mut world: W, config: Config) -> Self {
+        let process = Process { host: config.host.to_string(), ..Process::default() };
+        let started_micros = world.micros();
+        Self {
+            spawn,
+            store,
+            world,
+            config,
+            live: None,
+            quarantined: Vec::new(),
+            started_micros,
+            process,
+            timings: super::batch::Timings::default(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Makes sure that an instance is live: reads the checkpoint and folds what came after.
+    pub fn open(&mut self) -> Result<HeadInfo, Failure> {
+        if let Some(live) = &self.live {
+            return Ok(live.head);
+        }
+        for _ in 0..OPEN_TRIES_MAX {
+            match self.try_open() {
+                Ok(live) => {
+                    let head = live.head;
+                    self.live = Some(live);
+                    return Ok(head);
+                }
+                Err(Failure::Trap(trap)) if self.quarantine(&trap) => {}
+                Err(Failure::Store(StoreError::CorruptRow { .. })) => self.store.erase_rows()?,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(Failure::Refused("opening did not succeed after many tries".into()))
+    }
+
+    /// Where the log stands, when an instance is live.
+    pub fn head(&self) -> Option<HeadInfo> {
+        self.live.as_ref().map(|live| live.head)
+    }
+
+    /// The store, for what only one host does.
+    pub const fn store(&mut self) -> &mut T {
+        &mut self.store
+    }
+
+    /// What went wrong since the last call, for the host's log. No payloads, no client data.
+    pub fn take_failures(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.failures)
+    }
+
+    /// Whether a checkpoint would save anything.
+    pub fn checkpoint_useful(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.changed)
+    }
+
+    /// Stores all changed rows and the position they belong to, in one transaction.
+    ///
+    /// On an error the instance is dropped; the log is as it was.
+    pub fn checkpoint(&mut self) -> Result<(), Failure> {
+        let Some(live) = self.live.as_mut().filter(|live| live.changed) else { return Ok(()) };
+        let mut write = Write::default();
+        let result = take_checkpoint(&mut live.guest, &mut write).and_then(|position| {
+            self.store.write(&write)?;
+            live.head.checkpoint = position;
+            live.changed = false;
+            Ok(())
+        });
+        if result.is_err() {
+            self.live = None;
+        }
+        result
+    }
+
+    /// Commit lines after `after` up to `to`, at most about 1 MB of them.
+    pub fn page(&mut self, export: Export) -> Result<Vec<String>, StoreError> {
+        let query = Query::CommitsAfter { after: export.after, limit: 10_000, descending: false };
+        let mut lines = match self.store.read(&[query])?.pop() {
+            Some(Answer::Commits(lines)) => lines,
+            _ => Vec::new(),
+        };
+        lines.retain(|line| chain::position(line).is_some_and(|position| position <= export.to));
+        Ok(lines)
+    }
+
+    /// Takes a trap's projection out of service; false when it was no projection that trapped.
+    pub(super) fn quarantine(&mut self, trap: &Trap) -> bool {
+        let Some((projection, position)) = crate::engine::trapped_projection(trap.progress) else {
+            return false;
+        };
+        let known = self.quarantined.iter().any(|q| q.projection == projection);
+        if !known {
+            let reason = format!("trapped: {}", trap.detail);
+            self.quarantined.push(Quarantine { projection, position, reason });
+        }
+        !known
+    }
+
+    fn try_open(&mut self) -> Result<Live<S::Guest>, Failure> {
+        let tail = self.store.tail()?;
+        let mut guest = self.spawn.spawn()?;
+        let head = tail.last.as_ref().map_or(0, |(position, _)| *position);
+        let had_rows = tail.checkpoint.is_some();
+        let hash_seed = self.world.entropy().first_chunk::<8>().copied().unwrap_or_default();
+        let open = Open {
+            partition: self.config.partition.clone(),
+            incarnation: self.config.incarnation,
+            hash_seed: u64::from_le_bytes(hash_seed),
+            guest: self.spawn.digest(),
+            settings: self.config.settings.clone(),
+            genesis: tail.genesis.clone(),
+            head,
+            checkpoint: tail.checkpoint,
+            quarantined: self.quarantined.clone(),
+        };
+        let opened: Opened = call(&mut guest, Op::Open, &open)?;
+        if had_rows && !opened.rows_usable {
+            self.store.erase_rows()?;
+        }
+        let genesis = tail.genesis.as_deref().and_then(chain::stored_hash).unwrap_or(NO_HASH);
+        let hash = tail.last.and_then(|(_, line)| chain::stored_hash(&line)).unwrap_or(genesis);
+        let checkpoint = opened.fold_after;
+        let info = HeadInfo { position: head, hash, genesis, checkpoint };
+        let mut live = Live { guest, head: info, changed: head > checkpoint };
+        self.fold_tail(&mut live, opened.fold_after)?;
+        Ok(live)
+    }
+
+    /// Folds the commits after the checkpoint, page by page, checking their chain.
+    fn fold_tail(&mut self, live: &mut Live<S::Guest>, after: u64) -> Result<(), Failure> {
+        let head = live.head.position;
+        let mut chain = Chain { hash: live.head.genesis, position: Some(after) };
+        if after > 0 && after < head {
+            let answers = self.store.read(&[Query::Commits { positions: vec![after] }])?;
+            if let Some(Answer::Commits(lines)) = answers.first() {
+                chain.hash = lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
+            }
+        }
+        let mut at = after;
+        while at < head {
+            let query = Query::CommitsAfter { after: at, limit: limits::FOLD_COMMITS_MAX, descending: false };
+            let Some(Answer::Commits(lines)) = self.store.read(&[query])?.pop() else { break };
+            if lines.is_empty() {
+                let detail = format!("the log ends before position {head}");
+                return Err(StoreError::CorruptLog { position: at.saturating_add(1), detail }.into());
+            }
+            for line in &lines {
+                chain.take(line).map_err(|broken| StoreError::CorruptLog {
+                    position: broken.position(),
+                    detail: broken.to_string(),
+                })?;
+            }
+            let fold = Fold { blocks: lines.iter().map(String::as_str).collect() };
+            at = fold_blocks(live, &mut self.store, &fold)?;
+        }
+        Ok(())
+    }
+}
+
+/// Has the guest take `fold` in, answering what it needs; returns the position it reached.
+pub(super) fn fold_blocks<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    fold: &Fold<'_>,
+) -> Result<u64, Failure> {
+    let mut step: FoldStep = call(&mut live.guest, Op::Fold, fold)?;
+    loop {
+        let answers = match step {
+            FoldStep::Need(queries) => store.read(&queries)?,
+            FoldStep::CheckpointDue => {
+                store_rows_alone(live, store)?;
+                Vec::new()
+            }
+            FoldStep::Done { position, checkpoint_due } => {
+                if checkpoint_due {
+                    store_rows_alone(live, store)?;
+                }
+                return Ok(position);
+            }
+        };
+        step = call(&mut live.guest, Op::Supply, &answers)?;
+    }
+}
+
+fn store_rows_alone<G: Guest, T: Store>(live: &mut Live<G>, store: &mut T) -> Result<(), Failure> {
+    let mut write = Write::default();
+    let position = take_checkpoint(&mut live.guest, &mut write)?;
+    store.write(&write)?;
+    live.head.checkpoint = position;
+    live.changed = live.head.position > position;
+    Ok(())
+}
+
+/// Adds all parts of the guest's checkpoint to a write; returns its position.
+pub(super) fn take_checkpoint<G: Guest>(guest: &mut G, write: &mut Write) -> Result<u64, Failure> {
+    loop {
+        let part: CheckpointPart = call(guest, Op::TakeCheckpoint, &())?;
+        write.rows.extend(part.rows);
+        write.dropped.extend(part.dropped);
+        if let Some((position, row)) = part.checkpoint {
+            write.checkpoint = Some(row);
+            return Ok(position);
+        }
+    }
+}
+
+/// One round trip: encodes, calls, checks the status, decodes.
+pub(super) fn call<G, M, R>(guest: &mut G, op: Op, message: &M) -> Result<R, Failure>
+where
+    G: Guest,
+    M: Serialize + ?Sized,
+    R: for<'de> Deserialize<'de>,
+{
+    let bytes = postcard::to_allocvec(message).map_err(|e| Failure::Refused(format!("encoding {op:?}: {e}")))?;
+    let result = guest.call(op, &bytes)?;
+    let malformed = |what: &dyn core::fmt::Display| Failure::Refused(format!("the guest's answer to {op:?}: {what}"));
+    match result.split_first() {
+        Some((&status, answer)) if status == Status::Ok as u8 => {
+            postcard::from_bytes(answer).map_err(|e| malformed(&e))
+        }
+        Some((_, refusal)) => {
+            let refusal: Refusal = postcard::from_bytes(refusal).map_err(|e| malformed(&e))?;
+            Err(Failure::Refused(format!("{op:?} was refused ({:?}): {}", refusal.reason, refusal.detail)))
+        }
+        None => Err(malformed(&"it is empty")),
+    }
+}
+
+impl OwnedRequest {
+    /// The first value of a header, when there is one.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// As the guest gets it, with the fingerprint that an idempotency key needs.
+    pub(super) fn message(&self) -> Request<'_> {
+        let body = match &self.body {
+            OwnedBody::Whole(bytes) => Body::Whole(bytes),
+            OwnedBody::TooLarge => Body::TooLarge,
+        };
+        let fingerprint = self.header("idempotency-key").map(|_| {
+            let path = self.target.split('?').next().unwrap_or_default();
+            let bytes = if let Body::Whole(bytes) = body { bytes } else { &[] };
+            chain::sha256(&[self.method.as_bytes(), b" ", path.as_bytes(), b"\n", bytes])
+        });
+        Request {
+            method: &self.method,
+            target: &self.target,
+            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect(),
+            body,
+            fingerprint,
+        }
+    }
+}
+
+impl Reply {
+    /// An answer in the form of RFC 9457, made without the guest.
+    pub fn problem(code: Code, detail: &str) -> Self {
+        Self { response: problem(code, detail, &[]), export: None }
+    }
+}

@@ -1,0 +1,409 @@
+//! The SQLite store: the two tables, the view `lss`, and how messages map to rows.
+//!
+//! Owns all SQL text, for both hosts, so a Durable Object's file opens natively. Refuses to know
+//! how statements are bound and stepped ([`Sqlite`]) and what rows mean. Every statement is
+//! constant text, so each host may cache it prepared.
+//!
+//! Invariant: a value in `rows` ends in the CRC-32C of (view, generation, key, value).
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Store, StoreError, StoredBlock, Tail, Write};
+use crate::chain;
+use crate::protocol::{Answer, Query, RowKey, View};
+
+/// A value bound to or read from a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SqlValue {
+    /// NULL.
+    Null,
+    /// An integer within ±(2^53−1), so that it passes JavaScript unharmed.
+    Integer(i64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// Why SQLite did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SqlError {
+    /// SQLITE_FULL or the platform's quota.
+    Full,
+    /// Anything else.
+    Failed(String),
+}
+
+/// A connection, as far as the store needs it.
+pub trait Sqlite {
+    /// Runs one statement that gives no rows.
+    fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError>;
+    /// Runs one query and returns all its rows.
+    fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue],
+    ) -> Result<Vec<Vec<SqlValue>>, SqlError>;
+    /// Runs `body` in one transaction: durable when this returns `Ok`, undone when `body` fails.
+    fn transaction(
+        &mut self,
+        body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
+    ) -> Result<(), SqlError>;
+}
+
+/// Made by the first write, and never changed within a format version.
+const CREATE: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS log (\
+     first_position INTEGER PRIMARY KEY, last_position INTEGER NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rows (\
+     view TEXT NOT NULL, generation INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, \
+     PRIMARY KEY (view, generation, key)) WITHOUT ROWID",
+    "CREATE VIEW IF NOT EXISTS lss AS SELECT \
+     CAST(c.value ->> 'position' AS INTEGER) + e.key AS lss_order_id, \
+     (SELECT body ->> '$[0].partition' FROM log WHERE first_position = 0) AS lss_partition_id, \
+     e.value ->> 'type' AS lss_type, \
+     e.value -> 'data' AS lss_data, \
+     json_remove(json_set(c.value, '$.stream', e.value ->> 'stream', \
+     '$.version', e.value -> 'version'), '$.events') AS lss_metadata, \
+     CAST(c.value ->> 'position' AS INTEGER) AS first_position \
+     FROM log, json_each(log.body) AS c, json_each(c.value, '$.events') AS e \
+     WHERE log.first_position > 0",
+];
+
+const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')";
+const GENESIS: &str = "SELECT body FROM log WHERE first_position = 0";
+const LAST_BLOCK: &str = "SELECT last_position, body FROM log WHERE first_position > 0 \
+     ORDER BY first_position DESC LIMIT 1";
+const BLOCK_OF: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position <= ? AND first_position > 0 ORDER BY first_position DESC LIMIT 1";
+const NEXT_BLOCK: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
+const ADD_BLOCK: &str = "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";
+const ROW: &str = "SELECT value FROM rows WHERE view = ? AND generation = ? AND key = ?";
+const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND generation = ? AND key > ? \
+     AND key >= ? AND key < ? ORDER BY key LIMIT ?";
+const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
+     ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
+const DELETE_ROW: &str = "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
+const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";
+const DELETE_ROWS: &str = "DELETE FROM rows";
+
+/// The view and key of the checkpoint row.
+fn checkpoint_key() -> RowKey {
+    RowKey { view: View { name: "checkpoint".into(), generation: 0 }, key: Vec::new() }
+}
+
+/// A [`Store`] over any SQLite connection.
+#[derive(Debug)]
+pub struct SqlStore<C> {
+    connection: C,
+    created: bool,
+}
+
+impl<C: Sqlite> SqlStore<C> {
+    /// A store over an open connection. Creates nothing until the first write.
+    pub const fn new(connection: C) -> Self {
+        Self { connection, created: false }
+    }
+
+    /// The connection, for what only one host does.
+    pub const fn connection(&mut self) -> &mut C {
+        &mut self.connection
+    }
+
+    /// Whether the tables exist, or came into being through this store.
+    fn created(&mut self) -> Result<bool, StoreError> {
+        if !self.created {
+            self.created = self.query(TABLES, &[])?.len() == 2;
+        }
+        Ok(self.created)
+    }
+
+    fn query(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, StoreError> {
+        self.connection.query(sql, values).map_err(|error| match error {
+            SqlError::Full => StoreError::Full,
+            SqlError::Failed(detail) => StoreError::Read(detail),
+        })
+    }
+
+    fn answer(&mut self, query: &Query) -> Result<Answer, StoreError> {
+        match query {
+            Query::Commits { positions } => {
+                self.commits(positions).map(Answer::Commits)
+            }
+            Query::CommitsAfter { after, limit, descending } => {
+                self.commits_after(*after, *limit, *descending).map(Answer::Commits)
+            }
+            Query::Row(key) => self.row(key).map(Answer::Row),
+            Query::Rows { view, after_key, prefix, limit } => {
+                self.rows(view, after_key, prefix, *limit).map(Answer::Rows)
+            }
+        }
+    }
+
+    fn block(&mut self, sql: &'static str, position: u64) -> Result<Option<StoredBlock>, StoreError> {
+        let rows = self.query(sql, &[integer(position)])?;
+        rows.into_iter().next().map(stored_block).transpose()
+    }
+
+    /// Positions often share a block: it is read once for a run of them.
+    fn commits(&mut self, positions: &[u64]) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::with_capacity(positions.len());
+        let mut block: Option<StoredBlock> = None;
+        for &position in positions {
+            if !block.as_ref().is_some_and(|b| b.first <= position && position <= b.last) {
+                block = self.block(BLOCK_OF, position)?;
+            }
+            let line = block
+                .as_ref()
+                .filter(|b| position <= b.last)
+                .and_then(|b| line_of(&b.body, position));
+            found.push(line.ok_or_else(|| missing(position))?.to_string());
+        }
+        Ok(found)
+    }
+
+    fn commits_after(&mut self, after: u64, limit: u32, descending: bool) -> Result<Vec<String>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found: Vec<String> = Vec::new();
+        let (mut at, mut bytes) = (after, 0_usize);
+        // Ascending starts within the block that holds `after`, descending with the one below.
+        let mut block = if descending { None } else { self.block(BLOCK_OF, after)? };
+        loop {
+            if let Some(block) = &block {
+                let within = |line: &&str| {
+                    chain::position(line).is_some_and(|p| if descending { p < after } else { p > after })
+                };
+                let mut take = |line: &str| {
+                    let room = found.len() < limit && (found.is_empty() || bytes < crate::limits::PAGE_BYTES_MAX);
+                    if room {
+                        bytes = bytes.saturating_add(line.len());
+                        found.push(line.to_string());
+                    }
+                    room
+                };
+                let more = if descending {
+                    chain::lines(&block.body).rev().filter(within).all(&mut take)
+                } else {
+                    chain::lines(&block.body).filter(within).all(&mut take)
+                };
+                if !more {
+                    return Ok(found);
+                }
+                at = if descending { block.first } else { block.last };
+            }
+            block = match descending {
+                true if at <= 1 => None,
+                true => self.block(BLOCK_OF, at.saturating_sub(1))?,
+                false => self.block(NEXT_BLOCK, at)?,
+            };
+            if block.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn row(&mut self, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let RowKey { view, key } = key;
+        let values = [SqlValue::Text(view.name.clone()), integer(view.generation.into()), SqlValue::Blob(key.clone())];
+        let rows = self.query(ROW, &values)?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let [SqlValue::Blob(stored)] = row.as_slice() else {
+            return Err(corrupt(view, key));
+        };
+        unseal(view, key, stored).map(Some)
+    }
+
+    fn rows(
+        &mut self,
+        view: &View,
+        after_key: &[u8],
+        prefix: &[u8],
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let end = prefix_end(prefix);
+        let values = [
+            SqlValue::Text(view.name.clone()),
+            integer(view.generation.into()),
+            SqlValue::Blob(after_key.to_vec()),
+            SqlValue::Blob(prefix.to_vec()),
+            SqlValue::Blob(end),
+            integer(limit.into()),
+        ];
+        let mut found = Vec::new();
+        for row in self.query(ROWS, &values)? {
+            let [SqlValue::Blob(key), SqlValue::Blob(stored)] = row.as_slice() else {
+                return Err(corrupt(view, &[]));
+            };
+            found.push((key.clone(), unseal(view, key, stored)?));
+        }
+        Ok(found)
+    }
+}
+
+impl<C: Sqlite> Store for SqlStore<C> {
+    fn tail(&mut self) -> Result<Tail, StoreError> {
+        if !self.created()? {
+            return Ok(Tail::default());
+        }
+        let genesis = self.query(GENESIS, &[])?;
+        let genesis = match genesis.first().map(Vec::as_slice) {
+            Some([SqlValue::Text(body)]) => Some(chain::inner(body).to_string()),
+            Some(_) => return Err(damaged(0)),
+            None => None,
+        };
+        let last = self.query(LAST_BLOCK, &[])?;
+        let last = match last.first().map(Vec::as_slice) {
+            Some([SqlValue::Integer(position), SqlValue::Text(body)]) => {
+                let position = u64::try_from(*position).map_err(|_| damaged(0))?;
+                Some((position, chain::lines(body).next_back().unwrap_or_default().to_string()))
+            }
+            Some(_) => return Err(damaged(0)),
+            None => None,
+        };
+        let checkpoint = self.row(&checkpoint_key())?;
+        Ok(Tail { genesis, last, checkpoint })
+    }
+
+    fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
+        if !self.created()? {
+            return Ok(queries.iter().map(empty_answer).collect());
+        }
+        queries.iter().map(|query| self.answer(query)).collect()
+    }
+
+    fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        let created = self.created()?;
+        self.connection
+            .transaction(&mut |connection| {
+                if !created {
+                    CREATE.iter().try_for_each(|sql| connection.execute(sql, &[]))?;
+                }
+                store_blocks(connection, &write.blocks)?;
+                store_rows(connection, write)
+            })
+            .map_err(write_error)?;
+        self.created = true;
+        Ok(())
+    }
+
+    fn erase_rows(&mut self) -> Result<(), StoreError> {
+        if self.created()? {
+            self.connection
+                .transaction(&mut |connection| connection.execute(DELETE_ROWS, &[]))
+                .map_err(write_error)?;
+        }
+        Ok(())
+    }
+}
+
+fn store_blocks<C: Sqlite>(connection: &mut C, blocks: &[StoredBlock]) -> Result<(), SqlError> {
+    for block in blocks {
+        let values = [integer(block.first), integer(block.last), SqlValue::Text(block.body.clone())];
+        connection.execute(ADD_BLOCK, &values)?;
+    }
+    Ok(())
+}
+
+fn store_rows<C: Sqlite>(connection: &mut C, write: &Write) -> Result<(), SqlError> {
+    for view in &write.dropped {
+        connection.execute(DELETE_VIEW, &[SqlValue::Text(view.name.clone()), integer(view.generation.into())])?;
+    }
+    for (view, rows) in &write.rows {
+        let mut values = vec![
+            SqlValue::Text(view.name.clone()),
+            integer(view.generation.into()),
+            SqlValue::Null,
+        ];
+        for (key, value) in rows {
+            values.truncate(2);
+            values.push(SqlValue::Blob(key.clone()));
+            match value {
+                Some(value) => {
+                    values.push(SqlValue::Blob(chain::seal_row(&view.name, view.generation, key, value)));
+                    connection.execute(PUT_ROW, &values)?;
+                }
+                None => connection.execute(DELETE_ROW, &values)?,
+            }
+        }
+    }
+    let Some(checkpoint) = &write.checkpoint else { return Ok(()) };
+    let RowKey { view, key } = checkpoint_key();
+    let sealed = chain::seal_row(&view.name, view.generation, &key, checkpoint);
+    connection.execute(
+        PUT_ROW,
+        &[SqlValue::Text(view.name), integer(view.generation.into()), SqlValue::Blob(key), SqlValue::Blob(sealed)],
+    )
+}
+
+/// Positions and generations stay below 2^53, so they pass JavaScript unharmed.
+fn integer(number: u64) -> SqlValue {
+    SqlValue::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn stored_block(row: Vec<SqlValue>) -> Result<StoredBlock, StoreError> {
+    match row.as_slice() {
+        [SqlValue::Integer(first), SqlValue::Integer(last), SqlValue::Text(body)] => {
+            let first = u64::try_from(*first).map_err(|_| damaged(0))?;
+            let last = u64::try_from(*last).map_err(|_| damaged(first))?;
+            Ok(StoredBlock { first, last, body: body.clone() })
+        }
+        [SqlValue::Integer(first), ..] => Err(damaged(u64::try_from(*first).unwrap_or_default())),
+        _ => Err(damaged(0)),
+    }
+}
+
+/// The commit that holds `position`: the last one that starts at or before it.
+pub(super) fn line_of(body: &str, position: u64) -> Option<&str> {
+    chain::lines(body).rev().find(|line| chain::position(line).is_some_and(|first| first <= position))
+}
+
+/// The first key beyond all keys that start with `prefix`. Keys are shorter than 4 kB and a
+/// prefix never consists of 255s alone, so a long run of 255s stands for "no end".
+fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last.saturating_add(1));
+            return end;
+        }
+    }
+    vec![u8::MAX; 4096]
+}
+
+fn unseal(view: &View, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
+    chain::unseal_row(&view.name, view.generation, key, stored)
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| corrupt(view, key))
+}
+
+fn corrupt(view: &View, key: &[u8]) -> StoreError {
+    StoreError::CorruptRow { view: view.name.clone(), key: chain::hex(key) }
+}
+
+fn damaged(position: u64) -> StoreError {
+    StoreError::CorruptLog { position, detail: "a block has the wrong shape".into() }
+}
+
+pub(super) fn missing(position: u64) -> StoreError {
+    StoreError::CorruptLog { position, detail: format!("no commit holds position {position}") }
+}
+
+fn write_error(error: SqlError) -> StoreError {
+    match error {
+        SqlError::Full => StoreError::Full,
+        SqlError::Failed(detail) => StoreError::Unknown(detail),
+    }
+}
+
+/// What a store without tables answers.
+pub(super) fn empty_answer(query: &Query) -> Answer {
+    match query {
+        Query::Commits { .. } | Query::CommitsAfter { .. } => Answer::Commits(Vec::new()),
+        Query::Row(_) => Answer::Row(None),
+        Query::Rows { .. } => Answer::Rows(Vec::new()),
+    }
+}

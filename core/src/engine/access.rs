@@ -1,0 +1,303 @@
+//! The one way to rows and commits while an input is staged or a commit is folded.
+//!
+//! Owns the order of looking: what this attempt changed, what the engine holds, what the host
+//! supplied; a miss is noted and ends the function that asked. Refuses to know what is read.
+//!
+//! Invariant: an attempt changes nothing but its own overlay, so it may be repeated at will.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::cache::{Cache, Key, KeyRef, Rows, Value, ViewId};
+use super::views::{POSTINGS, Views};
+use crate::protocol::{Answer, Query, RowKey};
+use crate::read::{KeyValue, Stop};
+
+/// What the host answered for the input under way.
+#[derive(Debug)]
+pub struct Supplied {
+    pub(super) rows: Rows,
+    others: BTreeMap<Query, Answer>,
+    /// Bytes supplied so far.
+    pub bytes: usize,
+}
+
+/// A commit that is taken in but not yet stored.
+#[derive(Clone, Debug)]
+pub struct Unstored {
+    /// Position of its first event.
+    pub first: u64,
+    /// Position of its last event.
+    pub last: u64,
+    /// Its line, hash still zeros.
+    pub line: Rc<str>,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Access<'e> {
+    cache: &'e Cache,
+    views: &'e Views,
+    unstored: &'e [Unstored],
+    supplied: &'e Supplied,
+    /// Position of the last commit taken in.
+    head: u64,
+    /// Rows this attempt changed.
+    pub(super) overlay: Rows,
+    /// Rows that came or went, by view.
+    pub(super) row_counts: Vec<(ViewId, i64)>,
+    /// While a projection applies a record: what to put back should it fail.
+    journal: Option<Vec<(Key, Option<Value>)>>,
+    pub(super) misses: BTreeSet<Query>,
+}
+
+impl Supplied {
+    pub(super) fn new(cache: &Cache) -> Self {
+        Self { rows: cache.rows(), others: BTreeMap::new(), bytes: 0 }
+    }
+
+    /// Pairs queries with the host's answers. False when they do not fit each other.
+    pub fn take(&mut self, views: &Views, queries: Vec<Query>, answers: Vec<Answer>) -> bool {
+        if queries.len() != answers.len() {
+            return false;
+        }
+        for (query, answer) in queries.into_iter().zip(answers) {
+            match (query, answer) {
+                (Query::Row(RowKey { view, key }), Answer::Row(value)) => {
+                    let Some(view) = views.find(&view) else { return false };
+                    self.bytes = self.bytes.saturating_add(value.as_ref().map_or(0, Vec::len));
+                    self.rows.insert(Key { view, bytes: key.into() }, value.map(Rc::from));
+                }
+                (query @ Query::Rows { .. }, answer @ Answer::Rows(_))
+                | (query @ (Query::Commits { .. } | Query::CommitsAfter { .. }), answer @ Answer::Commits(_)) => {
+                    self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
+                    self.others.insert(query, answer);
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+fn answer_bytes(answer: &Answer) -> usize {
+    match answer {
+        Answer::Commits(lines) => lines.iter().map(String::len).sum(),
+        Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
+        Answer::Rows(rows) => rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum(),
+    }
+}
+
+impl<'e> Access<'e> {
+    pub(super) fn new(
+        cache: &'e Cache,
+        views: &'e Views,
+        unstored: &'e [Unstored],
+        supplied: &'e Supplied,
+        head: u64,
+    ) -> Self {
+        let overlay = cache.rows();
+        let (row_counts, misses) = (Vec::new(), BTreeSet::new());
+        Self { cache, views, unstored, supplied, head, overlay, row_counts, journal: None, misses }
+    }
+
+    /// The view that indexes records.
+    pub const fn postings_view(&self) -> ViewId {
+        POSTINGS
+    }
+
+    /// Position of the last commit taken in.
+    pub const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The reads that were missing.
+    pub fn take_misses(&mut self) -> Vec<Query> {
+        core::mem::take(&mut self.misses).into_iter().collect()
+    }
+
+    /// A row.
+    pub fn row(&mut self, view: ViewId, key: &[u8]) -> Result<Value, Stop> {
+        let key = KeyRef { view, bytes: key };
+        let known = self.overlay.get(&key).or_else(|| self.cache.changed(key));
+        let known = known.or_else(|| self.supplied.rows.get(&key)).or_else(|| self.cache.get(key));
+        if let Some(value) = known {
+            return Ok(value.clone());
+        }
+        self.misses.insert(Query::Row(RowKey { view: self.views.stored(view), key: key.bytes.to_vec() }));
+        Err(Stop::Miss)
+    }
+
+    /// Writes a row.
+    pub fn put(&mut self, view: ViewId, key: &[u8], value: Vec<u8>) {
+        self.set(view, key, Some(value.into()));
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, view: ViewId, key: &[u8]) {
+        self.set(view, key, None);
+    }
+
+    fn set(&mut self, view: ViewId, key: &[u8], value: Value) {
+        let reference = KeyRef { view, bytes: key };
+        let before = match self.overlay.get_mut(&reference) {
+            Some(slot) => Some(core::mem::replace(slot, value)),
+            None => {
+                self.overlay.insert(Key { view, bytes: key.into() }, value);
+                None
+            }
+        };
+        if let Some(journal) = &mut self.journal {
+            journal.push((Key { view, bytes: key.into() }, before));
+        }
+    }
+
+    /// Notes that a row comes (`there`) or goes, if that is a change.
+    pub fn count_row(&mut self, view: ViewId, key: &[u8], there: bool) -> Result<(), Stop> {
+        let before = self.row(view, key)?.is_some();
+        match (before, there) {
+            (false, true) => self.row_counts.push((view, 1)),
+            (true, false) => self.row_counts.push((view, -1)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Notes a row that is known to be new.
+    pub fn count_new_row(&mut self, view: ViewId) {
+        self.row_counts.push((view, 1));
+    }
+
+    /// Starts to remember what to put back.
+    pub(super) fn begin(&mut self) -> usize {
+        self.journal = Some(Vec::new());
+        self.row_counts.len()
+    }
+
+    /// Ends what `begin` started, putting everything back when it failed.
+    pub(super) fn end(&mut self, row_counts: usize, failed: bool) {
+        let journal = self.journal.take().unwrap_or_default();
+        if failed {
+            self.row_counts.truncate(row_counts);
+            for (key, before) in journal.into_iter().rev() {
+                match before {
+                    Some(value) => self.overlay.insert(key, value),
+                    None => self.overlay.remove(&key),
+                };
+            }
+        }
+    }
+
+    /// Rows whose keys start with `prefix`, beyond `after`; fewer than `limit` means no more.
+    pub fn range(&mut self, view: ViewId, prefix: &[u8], after: &[u8], limit: u32) -> Result<Vec<KeyValue>, Stop> {
+        let limit_rows = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found: Vec<KeyValue> = Vec::new();
+        let mut after = after.to_vec();
+        // A page of the store may lose rows to deletions in memory: read on until there are enough.
+        loop {
+            let query = Query::Rows {
+                view: self.views.stored(view),
+                after_key: after.clone(),
+                prefix: prefix.to_vec(),
+                limit,
+            };
+            let Some(Answer::Rows(stored)) = self.supplied.others.get(&query) else {
+                self.misses.insert(query);
+                return Err(Stop::Miss);
+            };
+            let end = (stored.len() >= limit_rows).then(|| stored.last().map(|(key, _)| key.clone())).flatten();
+            let mut merged: BTreeMap<Vec<u8>, Rc<[u8]>> =
+                stored.iter().map(|(key, value)| (key.clone(), Rc::from(value.as_slice()))).collect();
+            let within = |key: &[u8]| {
+                key > after.as_slice() && key.starts_with(prefix) && end.as_deref().is_none_or(|end| key <= end)
+            };
+            let start = if after.as_slice() > prefix { after.as_slice() } else { prefix };
+            let changed = self.cache.changed_after(view, start).take_while(|(key, _)| {
+                key.bytes.starts_with(prefix) && end.as_deref().is_none_or(|end| *key.bytes <= *end)
+            });
+            let overlay = self.overlay.iter().filter(|(key, _)| key.view == view);
+            for (key, value) in changed.chain(overlay).filter(|(key, _)| within(&key.bytes)) {
+                match value {
+                    Some(value) => merged.insert(key.bytes.to_vec(), value.clone()),
+                    None => merged.remove(&*key.bytes),
+                };
+            }
+            found.extend(merged);
+            match end {
+                Some(end) if found.len() < limit_rows => after = end,
+                _ => break,
+            }
+        }
+        found.truncate(limit_rows);
+        Ok(found)
+    }
+
+    /// The lines of the commits that hold these positions.
+    pub fn commits(&mut self, positions: &[u64]) -> Result<Vec<Rc<str>>, Stop> {
+        let in_memory = |position: u64| {
+            let index = self.unstored.partition_point(|commit| commit.last < position);
+            self.unstored.get(index).filter(|commit| commit.first <= position)
+        };
+        let stored: Vec<u64> = positions.iter().copied().filter(|&p| in_memory(p).is_none()).collect();
+        let mut lines: &[String] = &[];
+        if !stored.is_empty() {
+            let query = Query::Commits { positions: stored };
+            match self.supplied.others.get(&query) {
+                Some(Answer::Commits(answer)) => lines = answer,
+                _ => {
+                    self.misses.insert(query);
+                    return Err(Stop::Miss);
+                }
+            }
+        }
+        let mut lines = lines.iter();
+        let missing = || Stop::Fault("the store gave fewer commits than were asked for".into());
+        positions
+            .iter()
+            .map(|&position| match in_memory(position) {
+                Some(commit) => Ok(commit.line.clone()),
+                None => lines.next().map(|line| Rc::from(line.as_str())).ok_or_else(missing),
+            })
+            .collect()
+    }
+
+    /// At most `limit` commits with a first position beyond (descending: below) `after`.
+    pub fn commits_after(&mut self, after: u64, limit: u32, descending: bool) -> Result<Vec<Rc<str>>, Stop> {
+        let stored_head = self.unstored.first().map_or(self.head, |commit| commit.first.saturating_sub(1));
+        let limit_lines = usize::try_from(limit).unwrap_or(usize::MAX);
+        let wanted = |commit: &&Unstored| if descending { commit.first < after } else { commit.first > after };
+        let mut memory: Vec<Rc<str>> =
+            self.unstored.iter().filter(wanted).map(|commit| commit.line.clone()).collect();
+        if descending {
+            memory.reverse();
+            if memory.len() >= limit_lines {
+                memory.truncate(limit_lines);
+                return Ok(memory);
+            }
+        }
+        let nothing_stored = if descending { after <= 1 || stored_head == 0 } else { after >= stored_head };
+        let mut stored: Vec<Rc<str>> = Vec::new();
+        let mut complete = true;
+        if !nothing_stored {
+            let query = Query::CommitsAfter { after, limit, descending };
+            match self.supplied.others.get(&query) {
+                Some(Answer::Commits(lines)) => stored = lines.iter().map(|line| Rc::from(line.as_str())).collect(),
+                _ => {
+                    self.misses.insert(query);
+                    return Err(Stop::Miss);
+                }
+            }
+            // The store may stop at a page of bytes: what is in memory follows only its last commit.
+            let last = stored.last().and_then(|line| crate::commit::Commit::parse(line).ok().map(|c| c.last_position()));
+            complete = descending || last.is_some_and(|last| last >= stored_head);
+        }
+        let (mut first, second) = if descending { (memory, stored) } else { (stored, memory) };
+        if complete {
+            first.extend(second);
+        }
+        first.truncate(limit_lines);
+        Ok(first)
+    }
+}

@@ -1,0 +1,350 @@
+//! Applying a commit to rows: the one fold behind staging, recovery, replay and rebuild.
+//!
+//! Owns which rows a commit changes: the stream's state, the index postings, the projections, the
+//! idempotency entry, the counters. Refuses to decide anything; process managers do not run here.
+//!
+//! Invariant: what it changes follows from the rows before and the commit alone.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Access;
+use super::cache::{Rows, ViewId};
+use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
+use super::{Engine, Fault, postings, set_progress};
+use crate::commit::{Commit, Event};
+use crate::limits::EXPIRED_KEYS_PER_COMMIT;
+use crate::protocol::Query;
+use crate::read::{self, Stop};
+use crate::record::Record;
+use crate::time::Time;
+
+/// Why a stored commit was not folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoldStop {
+    /// These reads are missing.
+    Need(Vec<Query>),
+    /// The commit does not follow from the ones before.
+    Corrupt(String),
+}
+
+/// A commit's changes, ready to be taken in.
+#[derive(Debug)]
+pub struct Taken {
+    rows: Rows,
+    row_counts: Vec<(ViewId, i64)>,
+    folded: Folded,
+    /// The genesis line, when this is the first commit of a log.
+    pub(super) genesis: Option<String>,
+}
+
+impl Taken {
+    pub(super) fn new(access: Access<'_>, folded: Folded) -> Self {
+        Self { rows: access.overlay, row_counts: access.row_counts, folded, genesis: None }
+    }
+}
+
+/// What a commit changes beside rows.
+#[derive(Debug, Default)]
+pub struct Folded {
+    position: u64,
+    time: Time,
+    settings: Option<String>,
+    guest: Option<String>,
+    created: Vec<String>,
+    event_types: Vec<String>,
+    oldest_key: Option<Option<(u64, Time)>>,
+    faults: Vec<(ViewId, Fault)>,
+}
+
+/// An idempotency entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEntry {
+    /// First position of the commit.
+    pub position: u64,
+    /// Time of the commit.
+    pub time: Time,
+    /// Fingerprint of the request.
+    pub request: [u8; 32],
+}
+
+/// An entry of the queue in which keys expire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Expiry {
+    time: Time,
+    key: String,
+}
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Key of an idempotency entry's row.
+pub fn key_row(key: &str) -> Vec<u8> {
+    let mut row = Vec::with_capacity(key.len().saturating_add(1));
+    row.push(b'k');
+    row.extend_from_slice(key.as_bytes());
+    row
+}
+
+fn expiry_row(position: u64) -> Vec<u8> {
+    let mut row = Vec::with_capacity(9);
+    row.push(b'q');
+    row.extend_from_slice(&position.to_be_bytes());
+    row
+}
+
+/// Whether an entry made at `made` is no longer valid at `now`.
+pub fn expired(made: Time, now: Time, days: u32) -> bool {
+    now.0.saturating_sub(made.0) >= u64::from(days).saturating_mul(DAY_MS)
+}
+
+/// Version and state of a stream's row.
+pub fn split_state(bytes: &[u8]) -> Result<(u64, &[u8]), Stop> {
+    postcard::take_from_bytes::<u64>(bytes).map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
+}
+
+/// Applies a commit to the rows that `access` sees. Misses are left in `access`.
+pub fn apply(engine: &Engine, access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Folded, FoldStop> {
+    let expected = engine.head.position.saturating_add(1);
+    let corrupt = |what: &str| FoldStop::Corrupt(format!("position {}: {what}", commit.position));
+    if commit.position != expected {
+        return Err(corrupt(&format!("position {expected} was expected")));
+    }
+    let time = Time::parse_iso(&commit.time).ok_or_else(|| corrupt("its time can not be read"))?;
+    if time < engine.head.time {
+        return Err(corrupt("its time is before that of the commit before"));
+    }
+    if commit.events.is_empty() {
+        return Err(corrupt("it has no events"));
+    }
+    let settings = commit.settings.map(|s| s.get().to_string());
+    let mut folded = Folded {
+        position: commit.last_position(),
+        time,
+        settings,
+        guest: commit.guest.as_deref().map(ToString::to_string),
+        ..Folded::default()
+    };
+    let mut missed = false;
+    let mut note = |result: Result<(), Stop>| match result {
+        Ok(()) => Ok(()),
+        Err(Stop::Miss) => {
+            missed = true;
+            Ok(())
+        }
+        Err(Stop::Fault(what)) => Err(corrupt(&what)),
+    };
+    for record in Record::all(commit, time) {
+        note(apply_stream(engine, access, &record, &mut folded))?;
+        note(apply_postings(access, &record))?;
+        apply_projections(engine, access, &record, &mut folded, &mut note)?;
+    }
+    if let Some(id) = &commit.correlation_id {
+        for position in commit.position..=commit.last_position() {
+            note(postings::append(access, POSTINGS, &postings::correlation_term(id), position))?;
+        }
+    }
+    note(apply_key(engine, access, commit, time, &mut folded))?;
+    set_progress(None, 0);
+    if missed { Err(FoldStop::Need(Vec::new())) } else { Ok(folded) }
+}
+
+/// The stream's version and state.
+fn apply_stream(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    record: &Record<'_>,
+    folded: &mut Folded,
+) -> Result<(), Stop> {
+    let Event { event_type, stream, version, data, .. } = record.event;
+    folded.event_types.push(event_type.to_string());
+    if *version == 1 {
+        folded.created.push(record.aggregate_type.to_string());
+    }
+    let known = engine.registry.by_type(record.aggregate_type);
+    let (view, key) = match known {
+        Some((index, _)) => (engine.views.aggregate(index), record.aggregate_id),
+        None => (STREAMS, stream.as_ref()),
+    };
+    let row = access.row(view, key.as_bytes())?;
+    let (before, state) = match &row {
+        Some(bytes) => split_state(bytes).map(|(version, state)| (version, Some(state)))?,
+        None => (0, None),
+    };
+    if *version != before.saturating_add(1) {
+        return Err(Stop::Fault(format!("stream {stream} is at version {before}, the event states {version}")));
+    }
+    let mut out = Vec::with_capacity(row.as_ref().map_or(16, |bytes| bytes.len().saturating_add(8)));
+    out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
+    if let Some((_, aggregate)) = known {
+        out.extend(aggregate.evolve(state, event_type, data.get()).map_err(Stop::Fault)?);
+    }
+    access.put(view, key.as_bytes(), out);
+    Ok(())
+}
+
+fn apply_postings(access: &mut Access<'_>, record: &Record<'_>) -> Result<(), Stop> {
+    let terms = [
+        postings::stream_term(&record.event.stream),
+        postings::category_term(record.aggregate_type),
+        postings::type_term(record.event_type()),
+    ];
+    // All three are tried before a miss is told, so that one round supplies them all.
+    let results = terms.map(|term| postings::append(access, POSTINGS, &term, record.position));
+    results.into_iter().collect()
+}
+
+fn apply_projections(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    record: &Record<'_>,
+    folded: &mut Folded,
+    note: &mut impl FnMut(Result<(), Stop>) -> Result<(), FoldStop>,
+) -> Result<(), FoldStop> {
+    for (index, projection) in engine.registry.projections.iter().enumerate() {
+        let view = engine.views.projection(index);
+        // A view that stopped earlier stays behind the head.
+        let behind = engine.views.state(view).is_none_or(|state| state.position != engine.head.position);
+        if behind || folded.faults.iter().any(|(faulted, _)| *faulted == view) {
+            continue;
+        }
+        let trapped = engine.quarantined.iter().find(|q| {
+            usize::try_from(q.projection) == Ok(index) && q.position == record.position
+        });
+        let result = match trapped {
+            Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
+            None => {
+                set_progress(Some(index), record.position);
+                let before = access.begin();
+                let result = projection.apply(record, &mut read::Rows::new(access, view));
+                access.end(before, result.is_err());
+                set_progress(None, 0);
+                result
+            }
+        };
+        match result {
+            Err(Stop::Fault(reason)) => {
+                let fault = Fault { position: record.position, reason };
+                let bytes = postcard::to_allocvec(&fault).unwrap_or_default();
+                access.put(FAULTS, projection.spec().name.as_bytes(), bytes);
+                folded.faults.push((view, fault));
+            }
+            other => note(other)?,
+        }
+    }
+    Ok(())
+}
+
+/// The commit's idempotency entry, and those that expired by now.
+fn apply_key(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+    time: Time,
+    folded: &mut Folded,
+) -> Result<(), Stop> {
+    let days = folded.settings.as_deref().map_or(engine.head.idempotency_days, idempotency_days);
+    let mut oldest = engine.head.oldest_key;
+    if oldest.is_some_and(|(_, made)| expired(made, time, days)) {
+        oldest = drop_expired(access, time, days)?;
+        folded.oldest_key = Some(oldest);
+    }
+    let Some(command) = &commit.command else { return Ok(()) };
+    let (Some(key), Some(request)) = (&command.key, &command.request) else { return Ok(()) };
+    let request = crate::chain::unhex(request).ok_or_else(|| Stop::Fault("its fingerprint can not be read".into()))?;
+    let write = |value: &dyn Fn() -> postcard::Result<Vec<u8>>| value().map_err(|e| Stop::Fault(e.to_string()));
+    let entry = KeyEntry { position: commit.position, time, request };
+    let expiry = Expiry { time, key: key.to_string() };
+    access.put(IDEMPOTENCY, &key_row(key), write(&|| postcard::to_allocvec(&entry))?);
+    access.put(IDEMPOTENCY, &expiry_row(commit.position), write(&|| postcard::to_allocvec(&expiry))?);
+    if oldest.is_none() {
+        folded.oldest_key = Some(Some((commit.position, time)));
+    }
+    Ok(())
+}
+
+/// Drops the oldest expired keys, a bounded number; returns the oldest that stays.
+fn drop_expired(access: &mut Access<'_>, now: Time, days: u32) -> Result<Option<(u64, Time)>, Stop> {
+    let queue = access.range(IDEMPOTENCY, b"q", b"", EXPIRED_KEYS_PER_COMMIT.saturating_add(1))?;
+    let mut missed = false;
+    let last = queue.len().saturating_sub(1);
+    for (index, (row, bytes)) in queue.iter().enumerate() {
+        let expiry: Expiry = postcard::from_bytes(bytes).map_err(|e| Stop::Fault(e.to_string()))?;
+        let position = row.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let stays = !expired(expiry.time, now, days);
+        if stays || (index == last && last >= EXPIRED_KEYS_PER_COMMIT as usize) {
+            return if missed { Err(Stop::Miss) } else { Ok(Some((position, expiry.time))) };
+        }
+        access.delete(IDEMPOTENCY, row);
+        // The key may have been used again since: then the entry is a later one and stays.
+        match access.row(IDEMPOTENCY, &key_row(&expiry.key)) {
+            Ok(Some(bytes)) => {
+                let entry: KeyEntry = postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
+                if entry.position == position {
+                    access.delete(IDEMPOTENCY, &key_row(&expiry.key));
+                }
+            }
+            Ok(None) => {}
+            Err(Stop::Miss) => missed = true,
+            Err(fault) => return Err(fault),
+        }
+    }
+    if missed { Err(Stop::Miss) } else { Ok(None) }
+}
+
+/// The days that a settings member states.
+pub fn idempotency_days(settings: &str) -> u32 {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Known {
+        idempotency_days: u32,
+    }
+    serde_json::from_str::<Known>(settings).map_or(7, |known| known.idempotency_days)
+}
+
+impl Engine {
+    /// Takes a commit's changes in. Can not fail.
+    pub(super) fn take_in(&mut self, taken: &mut Taken) {
+        let folded = &mut taken.folded;
+        let before = self.head.position;
+        self.cache.change(&mut taken.rows);
+        for (view, difference) in taken.row_counts.drain(..) {
+            if let Some(state) = self.views.state_mut(view) {
+                state.rows = state.rows.saturating_add_signed(difference);
+            }
+        }
+        for (view, fault) in folded.faults.drain(..) {
+            // Its rows are the fold up to the record before, and stay so.
+            if let Some(state) = self.views.state_mut(view) {
+                state.position = fault.position.saturating_sub(1);
+            }
+            self.faults.insert(view, fault);
+        }
+        let faults = &self.faults;
+        self.views.advance(before, folded.position, |view| faults.contains_key(&view));
+        self.head.position = folded.position;
+        self.head.time = folded.time;
+        if let Some(settings) = folded.settings.take() {
+            self.head.idempotency_days = idempotency_days(&settings);
+            self.head.settings = settings;
+        }
+        if let Some(guest) = folded.guest.take() {
+            self.head.guest = guest;
+        }
+        if let Some(oldest) = folded.oldest_key {
+            self.head.oldest_key = oldest;
+        }
+        for (counts, names) in
+            [(&mut self.head.streams, &mut folded.created), (&mut self.head.events, &mut folded.event_types)]
+        {
+            for name in names.drain(..) {
+                let count = counts.entry(name).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        self.changed = true;
+    }
+}

@@ -1,0 +1,232 @@
+//! The engine: one partition's state, as the fold of its log.
+//!
+//! # The law of use
+//!
+//! `access` → `propose` → [`Engine::commit`] → take block (→ take checkpoint) → the host stores →
+//! only then anyone is answered. Proposing changes nothing: it works on an overlay and returns an
+//! owned proposal, so dropping that is the rollback. Committing consumes it and can not fail.
+//! Folding a stored commit runs the same code as proposing one.
+//!
+//! Owns rows, views, the head and the commits not yet stored. Refuses to know HTTP, messages,
+//! hashes and where anything is stored.
+
+mod access;
+mod apply;
+mod cache;
+mod checkpoint;
+mod open;
+pub mod postings;
+mod propose;
+mod search;
+mod views;
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+pub use access::{Access, Supplied, Unstored};
+pub use apply::{FoldStop, split_state};
+pub use cache::ViewId;
+pub use open::OpenError;
+pub use propose::{Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered};
+pub use search::{Found, Term, find_positions, first_position_at, nth_position};
+pub use views::ViewState;
+
+use crate::commit::Commit;
+use crate::registry::Registry;
+use crate::time::Time;
+use cache::Cache;
+use views::Views;
+
+/// What the guest is doing, for the host to read after a trap: kind in the top byte, then the
+/// index of a projection in 16 bits, then a position in 40.
+pub static PROGRESS: AtomicU64 = AtomicU64::new(0);
+
+const KIND_PROJECTION: u64 = 1;
+
+fn set_progress(projection: Option<usize>, position: u64) {
+    let word = projection.map_or(0, |index| {
+        (KIND_PROJECTION << 56) | ((index as u64 & 0xffff) << 40) | (position & 0xff_ffff_ffff)
+    });
+    PROGRESS.store(word, Ordering::Relaxed);
+}
+
+/// The projection that was applying a record, and the record's position, by a progress word.
+pub fn trapped_projection(word: u64) -> Option<(u32, u64)> {
+    let index = u32::try_from((word >> 40) & 0xffff).ok()?;
+    (word >> 56 == KIND_PROJECTION).then_some((index, word & 0xff_ffff_ffff))
+}
+
+/// Where the log stands, and counters that follow from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Position of the last event.
+    pub position: u64,
+    /// Time of the last commit.
+    pub time: Time,
+    /// Settings of the last commit.
+    pub settings: String,
+    /// Hexadecimal SHA-256 of the guest that made the last commit.
+    pub guest: String,
+    /// Days an idempotency key is remembered, by those settings.
+    pub idempotency_days: u32,
+    /// Position and time of the oldest idempotency key still kept.
+    pub oldest_key: Option<(u64, Time)>,
+    /// Streams by aggregate type.
+    pub streams: BTreeMap<String, u64>,
+    /// Events by event type.
+    pub events: BTreeMap<String, u64>,
+}
+
+/// A projection out of service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Position of the event it failed on.
+    pub position: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Engine {
+    registry: Rc<Registry>,
+    cache: Cache,
+    views: Views,
+    head: Head,
+    /// What the guest is opened with now; goes into the next commit when the log says otherwise.
+    settings: String,
+    guest: String,
+    record_commands: bool,
+    partition: String,
+    /// The genesis line to store with the first commit.
+    genesis: Option<Genesis>,
+    unstored: Vec<Unstored>,
+    /// Something was taken in since the last checkpoint.
+    changed: bool,
+    /// Projections that trapped under this host.
+    quarantined: Vec<crate::protocol::Quarantine>,
+    /// Reasons of faults found since the instance was opened.
+    faults: BTreeMap<ViewId, Fault>,
+}
+
+/// A genesis that is not stored yet.
+#[derive(Clone, Debug)]
+struct Genesis {
+    incarnation: [u8; 16],
+    /// Set by the first commit.
+    line: Option<String>,
+}
+
+impl Engine {
+    /// Where the log stands.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The domains.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Name of the partition.
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// Hexadecimal SHA-256 of the module.
+    pub fn guest(&self) -> &str {
+        &self.guest
+    }
+
+    /// The state of a projection's view.
+    pub fn projection(&self, index: usize) -> Option<(ViewId, &ViewState)> {
+        let view = self.views.projection(index);
+        self.views.state(view).map(|state| (view, state))
+    }
+
+    /// Why a projection is out of service, when that happened to this instance.
+    pub fn fault(&self, view: ViewId) -> Option<&Fault> {
+        self.faults.get(&view)
+    }
+
+    /// The view of an aggregate's states.
+    pub fn aggregate_view(&self, index: usize) -> ViewId {
+        self.views.aggregate(index)
+    }
+
+    /// The view of streams whose type the registry does not know.
+    pub const fn streams_view(&self) -> ViewId {
+        views::STREAMS
+    }
+
+    /// The view of reasons why projections are out of service.
+    pub const fn faults_view(&self) -> ViewId {
+        views::FAULTS
+    }
+
+    /// Reads and stages on what the engine holds and the host supplied.
+    pub fn access<'e>(&'e self, supplied: &'e Supplied) -> Access<'e> {
+        Access::new(&self.cache, &self.views, &self.unstored, supplied, self.head.position)
+    }
+
+    /// An empty set of supplied answers.
+    pub fn supplied(&self) -> Supplied {
+        Supplied::new(&self.cache)
+    }
+
+    /// Pairs queries with answers; false when they do not fit.
+    pub fn supply(
+        &self,
+        supplied: &mut Supplied,
+        queries: Vec<crate::protocol::Query>,
+        answers: Vec<crate::protocol::Answer>,
+    ) -> bool {
+        supplied.take(&self.views, queries, answers)
+    }
+
+    /// Keeps supplied rows when the input that asked for them is settled.
+    pub fn learn(&mut self, supplied: &mut Supplied) {
+        self.cache.learn(&mut supplied.rows);
+    }
+
+    /// Takes a proposal in.
+    pub fn commit(&mut self, proposal: Proposal) {
+        let Proposal { first, last, line, mut taken } = proposal;
+        if let Some(genesis) = self.genesis.as_mut().filter(|genesis| genesis.line.is_none()) {
+            genesis.line = taken.genesis.take();
+            self.head.settings.clone_from(&self.settings);
+            self.head.guest.clone_from(&self.guest);
+            self.head.idempotency_days = apply::idempotency_days(&self.settings);
+        }
+        self.take_in(&mut taken);
+        self.unstored.push(Unstored { first, last, line: line.into() });
+    }
+
+    /// Whether changed rows fill their share of the cache.
+    pub const fn checkpoint_due(&self) -> bool {
+        self.cache.is_full()
+    }
+
+    /// Folds one stored commit.
+    pub fn fold(&mut self, line: &str, supplied: &Supplied) -> Result<(), FoldStop> {
+        let commit = Commit::parse(line)
+            .map_err(|e| FoldStop::Corrupt(alloc::format!("not a readable commit: {e}")))?;
+        let mut access = self.access(supplied);
+        let result = apply::apply(self, &mut access, &commit);
+        let misses = core::mem::take(&mut access.misses);
+        let mut taken = match result {
+            Ok(folded) if misses.is_empty() => apply::Taken::new(access, folded),
+            Ok(_) | Err(FoldStop::Need(_)) => {
+                return Err(FoldStop::Need(misses.into_iter().collect()));
+            }
+            Err(stop) => return Err(stop),
+        };
+        self.take_in(&mut taken);
+        Ok(())
+    }
+}

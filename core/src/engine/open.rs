@@ -1,0 +1,97 @@
+//! Opening: from genesis and checkpoint to an engine that can fold what came after.
+//!
+//! Owns what may be opened and what of the stored rows is of use. Refuses to read rows.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::Cache;
+use super::views::{ViewState, Views};
+use super::{Engine, Genesis, Head};
+use crate::chain::{FORMAT_VERSION, hex};
+use crate::commit::{self, settings_text};
+use crate::protocol::{Open, Opened, RefusalReason};
+use crate::registry::Registry;
+
+/// Why a log is not opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// By kind.
+    pub reason: RefusalReason,
+    /// For people.
+    pub detail: String,
+}
+
+/// The checkpoint row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    pub head: Head,
+    pub views: Vec<ViewState>,
+}
+
+/// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
+pub(super) const CHECKPOINT_VERSION: u8 = 1;
+
+impl Engine {
+    /// Opens a partition's log, up to its checkpoint.
+    pub fn open(registry: Rc<Registry>, open: &Open) -> Result<(Self, Opened), OpenError> {
+        let corrupt = |detail: String| OpenError { reason: RefusalReason::Corrupt, detail };
+        let mut head = Head::default();
+        let genesis = match open.genesis.as_deref() {
+            None => Some(Genesis { incarnation: open.incarnation, line: None }),
+            Some(line) => {
+                let genesis: commit::Genesis<'_> =
+                    serde_json::from_str(line).map_err(|e| corrupt(format!("genesis can not be read: {e}")))?;
+                if genesis.format != FORMAT_VERSION {
+                    let detail = format!(
+                        "the log has format {}, this guest reads and writes {FORMAT_VERSION}",
+                        genesis.format
+                    );
+                    return Err(OpenError { reason: RefusalReason::Format, detail });
+                }
+                head.settings = genesis.settings.get().to_string();
+                head.idempotency_days = super::apply::idempotency_days(&head.settings);
+                head.guest = genesis.guest.to_string();
+                None
+            }
+        };
+        let mut views = Views::new(&registry);
+        let stored = open.checkpoint.as_deref().and_then(read_checkpoint);
+        let mut rows_usable = false;
+        if let Some(checkpoint) = stored.filter(|checkpoint| checkpoint.head.position <= open.head) {
+            rows_usable = views.restore(checkpoint.views);
+            if rows_usable {
+                head = checkpoint.head;
+            }
+        }
+        let fold_after = head.position;
+        let settings = &open.settings;
+        let seeded = usize::try_from(settings.row_cache_max).unwrap_or(usize::MAX);
+        let engine = Self {
+            registry,
+            cache: Cache::new(seeded, open.hash_seed),
+            views,
+            head,
+            settings: settings_text(settings.idempotency_days, settings.record_commands),
+            guest: hex(&open.guest),
+            record_commands: settings.record_commands,
+            partition: open.partition.clone(),
+            genesis,
+            unstored: Vec::new(),
+            changed: false,
+            quarantined: open.quarantined.clone(),
+            faults: BTreeMap::new(),
+        };
+        Ok((engine, Opened { fold_after, rows_usable }))
+    }
+}
+
+fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint> {
+    let (&version, rest) = bytes.split_first()?;
+    (version == CHECKPOINT_VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
+}

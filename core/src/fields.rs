@@ -1,0 +1,151 @@
+//! Fields of a command's body: declared once, checked and published from the same table.
+//!
+//! Owns the closed field list: what a field is called, what it may hold, and the problem that
+//! names it when it holds something else. Refuses to know commands and routes.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::errors::{Code, Problem};
+use crate::ids::{is_header_id, is_id};
+use crate::json;
+use crate::limits::{HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX};
+
+/// One field of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name in JSON.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: FieldKind,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// One line for the contract.
+    pub doc: &'static str,
+}
+
+/// What a field may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// An id: `[A-Za-z0-9._:-]{1,128}`.
+    Id,
+    /// A JSON integer from `min` to 2^53−1, without fraction or exponent.
+    Integer {
+        /// Lowest value.
+        min: u64,
+    },
+    /// Visible ASCII and space, 1 to 255 characters: what a header may hold too.
+    HeaderId,
+    /// Text of at most so many characters.
+    Text {
+        /// Most characters.
+        chars_max: usize,
+    },
+}
+
+/// The members of a body that passed its field list.
+#[derive(Clone, Debug, Default)]
+pub struct Fields<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Checks a minified JSON text against a closed field list.
+    pub fn parse(text: &'a str, fields: &[Field]) -> Result<Self, Problem> {
+        let members = json::members(text)
+            .ok_or_else(|| Problem::new(Code::InvalidField, "the body must be a JSON object").text("field", ""))?;
+        for (name, token) in &members {
+            match fields.iter().find(|field| field.name == name) {
+                Some(field) => check(field, token)?,
+                None => return Err(unknown(name, fields)),
+            }
+        }
+        for field in fields.iter().filter(|field| !field.optional) {
+            if !members.iter().any(|(name, _)| name == field.name) {
+                let detail = format!("field `{}` is missing: {}", field.name, expectation(field.kind));
+                return Err(Problem::new(Code::InvalidField, detail).text("field", field.name));
+            }
+        }
+        Ok(Self { members })
+    }
+
+    /// The value of a text field, when it is there.
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        let (_, token) = self.members.iter().find(|(n, _)| n == name)?;
+        json::string(token)
+    }
+}
+
+fn check(field: &Field, token: &str) -> Result<(), Problem> {
+    let ok = match field.kind {
+        FieldKind::Id => {
+            let Some(text) = json::string(token) else { return Err(invalid(field)) };
+            if !is_id(&text) {
+                let detail = format!("field `{}` must be {}", field.name, expectation(field.kind));
+                let problem = Problem::new(Code::InvalidId, detail).text("field", field.name);
+                return Err(problem.number("limit", ID_CHARS_MAX as u64));
+            }
+            true
+        }
+        FieldKind::Integer { min } => json::unsigned(token).is_some_and(|n| n >= min && n <= INTEGER_MAX),
+        FieldKind::HeaderId => json::string(token).is_some_and(|text| is_header_id(&text)),
+        FieldKind::Text { chars_max } => json::string(token).is_some_and(|text| text.chars().count() <= chars_max),
+    };
+    if ok { Ok(()) } else { Err(invalid(field)) }
+}
+
+fn invalid(field: &Field) -> Problem {
+    let detail = format!("field `{}` must be {}", field.name, expectation(field.kind));
+    let limit = match field.kind {
+        FieldKind::Id => ID_CHARS_MAX as u64,
+        FieldKind::Integer { .. } => INTEGER_MAX,
+        FieldKind::HeaderId => HEADER_ID_CHARS_MAX as u64,
+        FieldKind::Text { chars_max } => chars_max as u64,
+    };
+    Problem::new(Code::InvalidField, detail).text("field", field.name).number("limit", limit)
+}
+
+fn unknown(name: &str, fields: &[Field]) -> Problem {
+    let name: String = name.chars().take(ID_CHARS_MAX).collect();
+    let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    let detail = format!("field `{name}` is not known here; known: {}", known.join(", "));
+    Problem::new(Code::UnknownField, detail).text("field", &name)
+}
+
+fn expectation(kind: FieldKind) -> String {
+    match kind {
+        FieldKind::Id => format!("a string of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -"),
+        FieldKind::Integer { min } => {
+            format!("a JSON integer from {min} to {INTEGER_MAX}, without fraction or exponent")
+        }
+        FieldKind::HeaderId => {
+            format!("a string of 1 to {HEADER_ID_CHARS_MAX} visible ASCII characters or spaces, not starting with ~")
+        }
+        FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
+    }
+}
+
+/// The JSON Schema of a field, for the contract.
+pub fn schema(field: &Field) -> String {
+    let mut out = String::new();
+    match field.kind {
+        FieldKind::Id => {
+            out.push_str("{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{1,128}$\"");
+        }
+        FieldKind::Integer { min } => {
+            out.push_str(&format!("{{\"type\":\"integer\",\"minimum\":{min},\"maximum\":{INTEGER_MAX}"));
+        }
+        FieldKind::HeaderId => {
+            out.push_str("{\"type\":\"string\",\"pattern\":\"^[ -}][ -~]{0,254}$\"");
+        }
+        FieldKind::Text { chars_max } => {
+            out.push_str(&format!("{{\"type\":\"string\",\"maxLength\":{chars_max}"));
+        }
+    }
+    out.push_str(",\"description\":");
+    json::push_string(&mut out, field.doc);
+    out.push('}');
+    out
+}

@@ -1,0 +1,289 @@
+//! The guest: protocol messages in, protocol messages out. All that a module does.
+//!
+//! Owns the state between calls: the engine, the input under way, the one held proposal. Refuses
+//! to know memory layout (the ABI file does) and what requests mean (`http` does).
+//!
+//! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+use serde::de::Deserialize;
+
+use crate::chain::FORMAT_VERSION;
+use crate::engine::{Engine, FoldStop, Proposal, Supplied};
+use crate::errors::{Code, Problem};
+use crate::http::{self, Answer, Handled, Parsed, Route};
+use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
+use crate::protocol::{
+    ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome, Process, Query,
+    Refusal, RefusalReason, StageStep, Stamp, Status,
+};
+use crate::registry::Registry;
+
+/// A module's state.
+#[derive(Debug)]
+pub struct Guest {
+    registry: Rc<Registry>,
+    routes: Vec<Route>,
+    open: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    engine: Engine,
+    body_bytes_max: u64,
+    under_way: UnderWay,
+    proposal: Option<Proposal>,
+}
+
+/// What the next `supply` goes to.
+#[derive(Debug)]
+enum UnderWay {
+    Nothing,
+    Stage(Staging),
+    Fold(Folding),
+}
+
+#[derive(Debug)]
+struct Staging {
+    parsed: Parsed,
+    stamp: Stamp,
+    process: Process,
+    supplied: Supplied,
+    asked: Vec<Query>,
+    rounds: u32,
+}
+
+#[derive(Debug)]
+struct Folding {
+    blocks: Vec<String>,
+    block: usize,
+    /// Where the next line starts in the current block.
+    offset: usize,
+    supplied: Supplied,
+    asked: Vec<Query>,
+}
+
+type Answered = Result<Vec<u8>, Refusal>;
+
+fn refuse<T>(reason: RefusalReason, detail: impl ToString) -> Result<T, Refusal> {
+    Err(Refusal { reason, detail: detail.to_string() })
+}
+
+fn decode<'de, T: Deserialize<'de>>(message: &'de [u8]) -> Result<T, Refusal> {
+    postcard::from_bytes(message).map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
+}
+
+fn encode<T: Serialize>(answer: &T) -> Answered {
+    postcard::to_extend(answer, vec![Status::Ok as u8])
+        .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
+}
+
+impl Guest {
+    /// A guest made of these domains.
+    pub fn new(registry: Registry) -> Self {
+        let routes = http::table(&registry);
+        Self { registry: Rc::new(registry), routes, open: None }
+    }
+
+    /// Runs one operation. The result starts with a [`Status`] byte.
+    pub fn call(&mut self, op: u32, message: &[u8]) -> Vec<u8> {
+        let result = match Op::from_number(op) {
+            Some(op) => self.run(op, message),
+            None => refuse(RefusalReason::Malformed, format!("there is no operation {op}")),
+        };
+        result.unwrap_or_else(|refusal| {
+            postcard::to_extend(&refusal, vec![Status::Refused as u8]).unwrap_or_default()
+        })
+    }
+
+    fn run(&mut self, op: Op, message: &[u8]) -> Answered {
+        match op {
+            Op::Describe => return encode(&self.describe()),
+            Op::Open => return self.open(decode(message)?),
+            _ => {}
+        }
+        let Some(open) = self.open.as_mut() else {
+            return refuse(RefusalReason::OutOfOrder, "the guest is not open");
+        };
+        match op {
+            Op::Fold => open.fold(&decode(message)?),
+            Op::Stage => open.stage(&self.routes, &decode(message)?),
+            Op::Supply => open.supply(&self.routes, decode(message)?),
+            Op::Commit => match open.proposal.take() {
+                Some(proposal) => {
+                    open.engine.commit(proposal);
+                    encode(&())
+                }
+                None => refuse(RefusalReason::OutOfOrder, "no proposal is held"),
+            },
+            Op::Rollback => {
+                open.proposal = None;
+                open.under_way = UnderWay::Nothing;
+                encode(&())
+            }
+            Op::TakeBlock => encode(&open.engine.take_block()),
+            Op::TakeCheckpoint if open.proposal.is_some() => {
+                refuse(RefusalReason::OutOfOrder, "a proposal is held")
+            }
+            Op::TakeCheckpoint => {
+                // What was supplied would be older than the rows that become clean now.
+                if let UnderWay::Fold(folding) = &mut open.under_way {
+                    open.engine.learn(&mut folding.supplied);
+                }
+                encode(&open.engine.take_checkpoint())
+            }
+            Op::Describe | Op::Open => refuse(RefusalReason::OutOfOrder, "answered above"),
+        }
+    }
+
+    fn describe(&self) -> Description {
+        let aggregates = self.registry.aggregates.iter().map(|a| a.spec());
+        let projections = self.registry.projections.iter().map(|p| p.spec());
+        Description {
+            abi: ABI_VERSION,
+            format: FORMAT_VERSION,
+            version: self.registry.version.into(),
+            aggregates: aggregates.clone().map(|spec| (spec.aggregate_type.into(), spec.revision)).collect(),
+            projections: projections.map(|spec| (spec.name.into(), spec.revision)).collect(),
+            events: aggregates.flat_map(|spec| spec.events.iter().map(ToString::to_string)).collect(),
+            routes: self.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect(),
+        }
+    }
+
+    fn open(&mut self, open: Open) -> Answered {
+        if self.open.is_some() {
+            return refuse(RefusalReason::OutOfOrder, "the guest is open already");
+        }
+        if let Err(detail) = self.registry.check() {
+            return refuse(RefusalReason::OutOfOrder, detail);
+        }
+        let body_bytes_max = open.settings.body_bytes_max;
+        match Engine::open(self.registry.clone(), &open) {
+            Ok((engine, opened)) => {
+                self.open = Some(Opened { engine, body_bytes_max, under_way: UnderWay::Nothing, proposal: None });
+                encode(&opened)
+            }
+            Err(error) => refuse(error.reason, error.detail),
+        }
+    }
+}
+
+impl Opened {
+    fn fold(&mut self, fold: &Fold<'_>) -> Answered {
+        if self.proposal.is_some() || !matches!(self.under_way, UnderWay::Nothing) {
+            return refuse(RefusalReason::OutOfOrder, "something else is under way");
+        }
+        let blocks = fold.blocks.iter().map(ToString::to_string).collect();
+        let supplied = self.engine.supplied();
+        self.continue_fold(Folding { blocks, block: 0, offset: 0, supplied, asked: Vec::new() })
+    }
+
+    fn continue_fold(&mut self, mut folding: Folding) -> Answered {
+        while let Some(block) = folding.blocks.get(folding.block) {
+            let rest = block.get(folding.offset..).unwrap_or_default();
+            if rest.is_empty() {
+                folding.block = folding.block.saturating_add(1);
+                folding.offset = 0;
+                continue;
+            }
+            if self.engine.checkpoint_due() {
+                self.under_way = UnderWay::Fold(folding);
+                return encode(&FoldStep::CheckpointDue);
+            }
+            let (line, skip) = match rest.find(",\n") {
+                Some(end) => (rest.get(..end).unwrap_or_default(), end.saturating_add(2)),
+                None => (rest, rest.len()),
+            };
+            match self.engine.fold(line, &folding.supplied) {
+                Ok(()) => folding.offset = folding.offset.saturating_add(skip),
+                Err(FoldStop::Corrupt(detail)) => return refuse(RefusalReason::Corrupt, detail),
+                Err(FoldStop::Need(queries)) => {
+                    folding.asked.clone_from(&queries);
+                    self.under_way = UnderWay::Fold(folding);
+                    return encode(&FoldStep::Need(queries));
+                }
+            }
+        }
+        self.engine.learn(&mut folding.supplied);
+        let step = FoldStep::Done {
+            position: self.engine.head().position,
+            checkpoint_due: self.engine.checkpoint_due(),
+        };
+        encode(&step)
+    }
+
+    fn stage(&mut self, routes: &[Route], input: &Input<'_>) -> Answered {
+        if self.proposal.is_some() || !matches!(self.under_way, UnderWay::Nothing) {
+            return refuse(RefusalReason::OutOfOrder, "a proposal or another input is under way");
+        }
+        match http::parse(routes, self.engine.partition(), self.body_bytes_max, &input.request) {
+            Ok(parsed) => {
+                let (supplied, process) = (self.engine.supplied(), input.process.clone());
+                let staging = Staging { parsed, stamp: input.stamp, process, supplied, asked: Vec::new(), rounds: 0 };
+                self.continue_stage(routes, staging)
+            }
+            Err(problem) => {
+                let kind = if input.request.method == "POST" { Kind::Rejected } else { Kind::Read };
+                encode(&StageStep::Done(outcome(Answer::problem(&problem), kind, None, false)))
+            }
+        }
+    }
+
+    fn continue_stage(&mut self, routes: &[Route], mut staging: Staging) -> Answered {
+        let access = self.engine.access(&staging.supplied);
+        let handled = http::handle(&self.engine, routes, access, &staging.parsed, &staging.stamp, &staging.process);
+        let too_much = staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
+        let Handled { answer, kind, proposal } = match handled {
+            Ok(handled) => handled,
+            Err(queries) if !too_much => {
+                staging.asked.clone_from(&queries);
+                self.under_way = UnderWay::Stage(staging);
+                return encode(&StageStep::Need(queries));
+            }
+            Err(_) => {
+                let detail = format!(
+                    "the answer needs more than {STAGE_READ_BYTES_MAX} bytes or {STAGE_ROUNDS_MAX} rounds of reading"
+                );
+                let problem = Problem::new(Code::LimitExceeded, detail).number("limit", STAGE_READ_BYTES_MAX as u64);
+                Handled { answer: Answer::problem(&problem), kind: Kind::Rejected, proposal: None }
+            }
+        };
+        self.engine.learn(&mut staging.supplied);
+        let proposed = proposal.as_ref().map(Proposal::last);
+        self.proposal = proposal;
+        encode(&StageStep::Done(outcome(answer, kind, proposed, self.engine.checkpoint_due())))
+    }
+
+    fn supply(&mut self, routes: &[Route], answers: Vec<Supply>) -> Answered {
+        let misfit = || refuse(RefusalReason::Malformed, "the answers do not fit the queries");
+        match core::mem::replace(&mut self.under_way, UnderWay::Nothing) {
+            UnderWay::Nothing => refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
+            UnderWay::Stage(mut staging) => {
+                let asked = core::mem::take(&mut staging.asked);
+                if !self.engine.supply(&mut staging.supplied, asked, answers) {
+                    return misfit();
+                }
+                staging.rounds = staging.rounds.saturating_add(1);
+                self.continue_stage(routes, staging)
+            }
+            UnderWay::Fold(mut folding) => {
+                let asked = core::mem::take(&mut folding.asked);
+                if !self.engine.supply(&mut folding.supplied, asked, answers) {
+                    return misfit();
+                }
+                self.continue_fold(folding)
+            }
+        }
+    }
+}
+
+fn outcome(answer: Answer, kind: Kind, proposed: Option<u64>, checkpoint_due: bool) -> Outcome {
+    let Answer { response, holes, export } = answer;
+    Outcome { response, holes, kind, proposed, checkpoint_due, export }
+}

@@ -1,0 +1,112 @@
+//! Answers: status, headers and body of a success, and where hashes go.
+//!
+//! Owns the choice of success statuses and the holes for hashes. Errors come ready from `errors`.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::request::Parsed;
+use crate::chain::HASH_HOLE;
+use crate::errors::Problem;
+use crate::protocol::{ExportFrom, Hole, Response};
+
+/// An answer on its way out.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What is sent.
+    pub response: Response,
+    /// Where the host writes hashes.
+    pub holes: Vec<Hole>,
+    /// What follows the body.
+    pub export: Option<ExportFrom>,
+}
+
+impl Answer {
+    /// An error.
+    pub fn problem(problem: &Problem) -> Self {
+        Self { response: problem.response(), holes: Vec::new(), export: None }
+    }
+
+    /// 200 with a body.
+    pub fn ok(content_type: &str, body: String) -> Self {
+        let headers = vec![("Content-Type".to_string(), content_type.to_string())];
+        let response = Response { status: 200, headers, body: body.into_bytes() };
+        Self { response, holes: Vec::new(), export: None }
+    }
+
+    /// 200 with JSON.
+    pub fn json(body: String) -> Self {
+        Self::ok("application/json", body)
+    }
+
+    /// 304: the caller has it.
+    pub fn not_modified(version: u64) -> Self {
+        let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
+        let response = Response { status: 304, headers, body: Vec::new() };
+        Self { response, holes: Vec::new(), export: None }
+    }
+
+    /// Another status than 200.
+    #[must_use]
+    pub const fn status(mut self, status: u16) -> Self {
+        self.response.status = status;
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: String) -> Self {
+        self.response.headers.push((name.to_string(), value));
+        self
+    }
+
+    /// Adds a header that holds a commit's hash.
+    #[must_use]
+    pub fn hash_header(mut self, name: &str, hash: Option<&str>, position: u64) -> Self {
+        if hash.is_none() {
+            let header = u32::try_from(self.response.headers.len()).ok();
+            self.holes.push(Hole { header, offset: 0, position });
+        }
+        self.header(name, hash.unwrap_or(HASH_HOLE).to_string())
+    }
+
+    /// Says that the body holds a commit's hash at this offset.
+    #[must_use]
+    pub fn hash_at(mut self, offset: usize, position: u64) -> Self {
+        self.holes.push(Hole { header: None, offset: offset as u64, position });
+        self
+    }
+
+    /// Adds the link to the next page, when there is one.
+    #[must_use]
+    pub fn next(self, parsed: &Parsed, after: Option<&str>) -> Self {
+        match after {
+            Some(after) => {
+                let link = format!("<{}>; rel=\"next\"", next_link(parsed, after));
+                self.header("Link", link)
+            }
+            None => self,
+        }
+    }
+}
+
+/// The same request with another `after`.
+fn next_link(parsed: &Parsed, after: &str) -> String {
+    let mut out = format!("{}{}", parsed.prefix, parsed.path);
+    let others = parsed.params.iter().filter(|(name, _)| **name != "after");
+    let all = others.map(|(name, value)| (*name, value.as_str())).chain([("after", after)]);
+    for (index, (name, value)) in all.enumerate() {
+        out.push(if index == 0 { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => out.push(byte.into()),
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,196 @@
+//! Commands over HTTP: the headers they take, and the answer to one.
+//!
+//! Owns what a command's answer looks like. It follows from the commit alone, so that the answer
+//! to a repeated idempotency key is the first one again, byte for byte.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+
+use super::answer::Answer;
+use super::request::{Headers, Parsed, versions};
+use crate::chain::HASH_HOLE;
+use crate::decider::{AggregateSpec, CommandSpec};
+use crate::engine::{Answered, CommandInput};
+use crate::errors::{Code, Problem};
+use crate::ids::is_header_id;
+use crate::json::{push_string, push_unsigned};
+use crate::limits::{HEADER_ID_CHARS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX, META_VALUE_CHARS_MAX};
+use crate::protocol::Stamp;
+
+/// What the engine is asked to decide.
+pub fn input<'a>(
+    aggregate: &'static AggregateSpec,
+    command: &'static CommandSpec,
+    parsed: &'a Parsed,
+    stamp: &'a Stamp,
+) -> CommandInput<'a> {
+    CommandInput {
+        aggregate,
+        command,
+        id: &parsed.id,
+        data: &parsed.data,
+        metadata: &parsed.metadata,
+        preconditions: &parsed.preconditions,
+        stamp,
+    }
+}
+
+fn invalid(name: &str, expectation: &str, limit: usize) -> Problem {
+    let detail = format!("header `{name}` must be {expectation}");
+    Problem::new(Code::InvalidHeader, detail).text("field", name).number("limit", limit as u64)
+}
+
+/// Checks and takes in the headers of a command.
+pub fn check_headers(
+    headers: &Headers<'_>,
+    fingerprint: Option<[u8; 32]>,
+    parsed: &mut Parsed,
+) -> Result<(), Problem> {
+    if let Some(value) = headers.one("if-match")? {
+        parsed.preconditions.versions = Some(versions("If-Match", &value)?);
+    }
+    if let Some(value) = headers.one("if-none-match")? {
+        if value != "*" {
+            return Err(invalid("If-None-Match", "* on a command", 1));
+        }
+        parsed.preconditions.none = true;
+    }
+    let id = |name: &'static str| -> Result<Option<String>, Problem> {
+        match headers.one(&name.to_ascii_lowercase())? {
+            Some(value) if is_header_id(&value) => Ok(Some(value.into_owned())),
+            Some(_) => {
+                let what = format!("1 to {HEADER_ID_CHARS_MAX} characters, not starting with ~");
+                Err(invalid(name, &what, HEADER_ID_CHARS_MAX))
+            }
+            None => Ok(None),
+        }
+    };
+    let metadata = &mut parsed.metadata;
+    metadata.correlation_id = id("X-Correlation-Id")?;
+    metadata.causation_id = id("X-Causation-Id")?;
+    metadata.actor = id("X-Actor")?;
+    metadata.traceparent = id("traceparent")?;
+    if metadata.traceparent.as_deref().is_some_and(|value| !is_traceparent(value)) {
+        return Err(invalid("traceparent", "of the form 00-<32 hex>-<16 hex>-<2 hex>", 55));
+    }
+    metadata.meta = meta(headers)?;
+    if let Some(value) = headers.one("idempotency-key")? {
+        let key = idempotency_key(&value)?;
+        let request = fingerprint.ok_or_else(|| Problem::new(Code::Internal, "the host gave no fingerprint"))?;
+        metadata.key = Some((key.into_owned(), request));
+    }
+    Ok(())
+}
+
+/// W3C Trace Context, any version: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+fn is_traceparent(value: &str) -> bool {
+    let hex = |part: Option<&str>, digits: usize| {
+        part.is_some_and(|part| {
+            part.len() == digits && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    let mut parts = value.split('-');
+    hex(parts.next(), 2) && hex(parts.next(), 32) && hex(parts.next(), 16) && hex(parts.next(), 2)
+}
+
+/// An RFC 8941 string (quoted, `\"` and `\\` escaped), or the bare value.
+fn idempotency_key<'a>(value: &Cow<'a, str>) -> Result<Cow<'a, str>, Problem> {
+    let problem = || {
+        let what = format!("a string of 1 to {KEY_CHARS_MAX} characters, quoted or bare, not starting with ~");
+        invalid("Idempotency-Key", &what, KEY_CHARS_MAX)
+    };
+    let key: Cow<'a, str> = match value.strip_prefix('"') {
+        None => value.clone(),
+        Some(rest) => {
+            let inner = rest.strip_suffix('"').ok_or_else(problem)?;
+            let mut key = String::with_capacity(inner.len());
+            let mut chars = inner.chars();
+            while let Some(c) = chars.next() {
+                match c {
+                    '\\' => key.push(chars.next().filter(|c| matches!(c, '"' | '\\')).ok_or_else(problem)?),
+                    '"' => return Err(problem()),
+                    c => key.push(c),
+                }
+            }
+            Cow::Owned(key)
+        }
+    };
+    let fine = (1..=KEY_CHARS_MAX).contains(&key.len()) && !key.starts_with('~');
+    if fine { Ok(key) } else { Err(problem()) }
+}
+
+/// `Foldlog-Meta-*` pairs as one JSON object, names sorted.
+fn meta(headers: &Headers<'_>) -> Result<Option<String>, Problem> {
+    let names = headers.names("foldlog-meta-");
+    if names.is_empty() {
+        return Ok(None);
+    }
+    if names.len() > META_COUNT_MAX {
+        return Err(invalid("Foldlog-Meta-*", &format!("given at most {META_COUNT_MAX} times"), META_COUNT_MAX));
+    }
+    let mut out = String::from("{");
+    for name in names {
+        let header = format!("foldlog-meta-{name}");
+        if !(1..=META_NAME_CHARS_MAX).contains(&name.len()) {
+            let what = format!("named by 1 to {META_NAME_CHARS_MAX} characters after the prefix");
+            return Err(invalid("Foldlog-Meta-*", &what, META_NAME_CHARS_MAX));
+        }
+        let value = headers.one(&header)?.unwrap_or_default();
+        if value.len() > META_VALUE_CHARS_MAX {
+            let what = format!("at most {META_VALUE_CHARS_MAX} characters long");
+            return Err(invalid(&header, &what, META_VALUE_CHARS_MAX));
+        }
+        if out.len() > 1 {
+            out.push(',');
+        }
+        push_string(&mut out, name);
+        out.push(':');
+        push_string(&mut out, &value);
+    }
+    out.push('}');
+    Ok(Some(out))
+}
+
+/// The answer to a command that was done, now or before.
+pub fn answer(parsed: &Parsed, aggregate: &AggregateSpec, answered: &Answered, replayed: bool) -> Answer {
+    let mut body = String::with_capacity(320);
+    body.push_str("{\"ok\":true,\"");
+    body.push_str(aggregate.id_field);
+    body.push_str("\":");
+    push_string(&mut body, &answered.id);
+    body.push_str(",\"version\":");
+    push_unsigned(&mut body, answered.version);
+    body.push_str(",\"position\":");
+    push_unsigned(&mut body, answered.position);
+    body.push_str(",\"hash\":\"");
+    let offset = body.len();
+    body.push_str(answered.hash.as_deref().unwrap_or(HASH_HOLE));
+    body.push_str("\",\"events\":[");
+    for (index, event) in answered.events.iter().enumerate() {
+        body.push_str(if index > 0 { ",{\"id\":" } else { "{\"id\":" });
+        push_string(&mut body, &event.id);
+        body.push_str(",\"eventType\":");
+        push_string(&mut body, &event.event_type);
+        body.push_str(",\"version\":");
+        push_unsigned(&mut body, event.version);
+        body.push_str(",\"position\":");
+        push_unsigned(&mut body, event.position);
+        body.push('}');
+    }
+    body.push_str("]}");
+    let created = answered.created && !answered.events.is_empty();
+    let mut answer = Answer::json(body).status(if created { 201 } else { 200 });
+    answer = answer
+        .header("ETag", format!("\"{}\"", answered.version))
+        .header("Foldlog-Position", format!("{}", answered.position))
+        .hash_header("Foldlog-Hash", answered.hash.as_deref(), answered.position);
+    if answered.hash.is_none() {
+        answer = answer.hash_at(offset, answered.position);
+    }
+    if created {
+        let place = format!("{}/queries/{}/{}", parsed.prefix, aggregate.name, answered.id);
+        answer = answer.header("Location", place);
+    }
+    if replayed { answer.header("Idempotency-Replayed", "true".into()) } else { answer }
+}

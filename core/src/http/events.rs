@@ -1,0 +1,254 @@
+//! Events over HTTP: all of them, one stream, one event.
+//!
+//! Owns the JSON of an event and how filters narrow a list. No filter scans the log: each names a
+//! list of positions (an index), several are intersected list against list, times are bisected.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::answer::Answer;
+use super::request::Parsed;
+use crate::decider::AggregateSpec;
+use crate::engine::{Access, Engine, Term, find_positions, first_position_at, nth_position, postings};
+use crate::errors::{Code, Problem};
+use crate::ids;
+use crate::json::push_string;
+use crate::limits::{LIST_LIMIT_DEFAULT, PAGE_BYTES_MAX};
+use crate::read::{Stop, with_records};
+use crate::record::Record;
+use crate::time::Time;
+
+/// Records are read from the log so many positions at a time.
+const READ_POSITIONS: usize = 100;
+
+/// Which positions a list shows: `low <= p <= high`, in one direction.
+struct Range {
+    low: u64,
+    high: u64,
+    descending: bool,
+    limit: u32,
+}
+
+impl Range {
+    fn new(parsed: &Parsed, head: u64) -> Self {
+        let number = |name| parsed.params.get(name).and_then(|value: &String| value.parse::<u64>().ok());
+        let descending = parsed.params.get("order").is_some_and(|order| order == "desc");
+        let limit = number("limit").and_then(|n| u32::try_from(n).ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+        let (mut low, mut high) = (1, head);
+        match number("after") {
+            Some(after) if descending => high = high.min(after.saturating_sub(1)),
+            Some(after) => low = after.saturating_add(1),
+            None => {}
+        }
+        Self { low, high, descending, limit }
+    }
+
+    fn contains(&self, position: u64) -> bool {
+        (self.low..=self.high).contains(&position)
+    }
+}
+
+/// A list under way.
+struct List {
+    body: String,
+    count: u32,
+    last: Option<u64>,
+    more: bool,
+}
+
+impl List {
+    fn new() -> Self {
+        Self { body: String::from("["), count: 0, last: None, more: false }
+    }
+
+    /// Adds a record while there is room; notes when there is none.
+    fn push(&mut self, record: &Record<'_>, limit: u32) {
+        if self.more || self.count >= limit || (self.count > 0 && self.body.len() > PAGE_BYTES_MAX) {
+            self.more = true;
+            return;
+        }
+        if self.count > 0 {
+            self.body.push(',');
+        }
+        push_event(&mut self.body, record);
+        self.count = self.count.saturating_add(1);
+        self.last = Some(record.position);
+    }
+
+    fn answer(mut self, parsed: &Parsed) -> Answer {
+        self.body.push(']');
+        let next = self.last.filter(|_| self.more).map(|last| last.to_string());
+        Answer::json(self.body).next(parsed, next.as_deref())
+    }
+}
+
+/// `GET /events/stream`.
+pub fn stream(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+    let mut range = Range::new(parsed, engine.head().position);
+    let time = |name| parsed.params.get(name).and_then(|value: &String| Time::parse_iso(value));
+    if let Some(from) = time("from") {
+        range.low = range.low.max(first_position_at(access, from)?);
+    }
+    if let Some(to) = time("to") {
+        let beyond = first_position_at(access, Time(to.0.saturating_add(1)))?;
+        range.high = range.high.min(beyond.saturating_sub(1));
+    }
+    let param = |name| parsed.params.get(name).map(String::as_str);
+    let mut terms: Vec<Term> = Vec::new();
+    terms.extend(param("type").map(|t| Term::list(postings::type_term(t))));
+    terms.extend(param("category").map(|t| Term::list(postings::category_term(t))));
+    if let Some(id) = param("correlationId") {
+        terms.push(Term::correlation(access, id)?);
+    }
+    if terms.is_empty() { unfiltered(access, parsed, &range) } else { filtered(access, parsed, &range, &terms) }
+}
+
+/// `GET /events/<name>/{id}`.
+pub fn of_aggregate(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<Answer, Stop> {
+    let term = postings::stream_term(&ids::stream_name(spec.aggregate_type, &parsed.id));
+    let mut range = Range::new(parsed, engine.head().position);
+    let from_version = parsed.params.get("fromVersion").and_then(|v| v.parse::<u64>().ok()).unwrap_or(1);
+    let count = postings::count(access, access.postings_view(), &term)?;
+    if count == 0 {
+        let detail = format!("there is no {} {}", spec.name, parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    }
+    match from_version {
+        0..=1 => {}
+        n if n > count => range.high = 0,
+        n => range.low = range.low.max(nth_position(access, &term, n)?),
+    }
+    filtered(access, parsed, &range, &[Term::list(term)])
+}
+
+/// `GET /events/id/{eventId}`.
+pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+    let position = ids::position_of_event_id(&parsed.id).filter(|&position| position <= access.head());
+    let mut body = String::new();
+    if let Some(position) = position {
+        for line in access.commits(&[position])? {
+            with_records(&line, |record| {
+                if record.position == position {
+                    push_event(&mut body, record);
+                }
+                Ok(())
+            })?;
+        }
+    }
+    if body.is_empty() {
+        let detail = format!("there is no event {}", parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    }
+    Ok(Answer::json(body))
+}
+
+/// A list without filters: commits one after the other.
+fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result<Answer, Stop> {
+    let mut list = List::new();
+    if range.low > range.high {
+        return Ok(list.answer(parsed));
+    }
+    let wanted = range.limit.saturating_add(1);
+    if range.descending {
+        let lines = access.commits_after(range.high.saturating_add(1), wanted, true)?;
+        for line in &lines {
+            let mut found = Vec::new();
+            with_records(line, |record| {
+                if range.contains(record.position) {
+                    found.push(record.position);
+                }
+                Ok(())
+            })?;
+            for position in found.into_iter().rev() {
+                with_records(line, |record| {
+                    if record.position == position {
+                        list.push(record, range.limit);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        list.more |= list.last.is_some_and(|last| last > range.low);
+        return Ok(list.answer(parsed));
+    }
+    // The commit that holds the first position may start before it; the others start after it.
+    let first = access.commits(&[range.low]);
+    let rest = access.commits_after(range.low, wanted, false);
+    for line in first?.iter().chain(&rest?) {
+        with_records(line, |record| {
+            if range.contains(record.position) {
+                list.push(record, range.limit);
+            }
+            Ok(())
+        })?;
+    }
+    list.more |= list.last.is_some_and(|last| last < range.high);
+    Ok(list.answer(parsed))
+}
+
+/// A list narrowed by indexes.
+fn filtered(access: &mut Access<'_>, parsed: &Parsed, range: &Range, terms: &[Term]) -> Result<Answer, Stop> {
+    let mut list = List::new();
+    if range.low > range.high {
+        return Ok(list.answer(parsed));
+    }
+    let wanted = range.limit.saturating_add(1);
+    let found = find_positions(access, terms, range.low, range.high, range.descending, wanted)?;
+    for positions in found.positions.chunks(READ_POSITIONS) {
+        let lines = access.commits(positions)?;
+        for (line, position) in lines.iter().zip(positions) {
+            with_records(line, |record| {
+                if record.position == *position {
+                    list.push(record, range.limit);
+                }
+                Ok(())
+            })?;
+        }
+        if list.more {
+            break;
+        }
+    }
+    // The indexes were not looked through to their end: the next page goes on from there.
+    if let Some(looked_to) = found.unfinished.filter(|_| !list.more) {
+        list.more = true;
+        list.last = Some(looked_to);
+    }
+    Ok(list.answer(parsed))
+}
+
+/// The JSON of an event.
+pub fn push_event(out: &mut String, record: &Record<'_>) {
+    let text = |out: &mut String, name: &str, value: Option<&str>| {
+        out.push_str(name);
+        match value {
+            Some(value) => push_string(out, value),
+            None => out.push_str("null"),
+        }
+    };
+    text(out, "{\"id\":", Some(&record.id()));
+    text(out, ",\"aggregateId\":", Some(record.aggregate_id));
+    text(out, ",\"aggregateType\":", Some(record.aggregate_type));
+    text(out, ",\"eventType\":", Some(record.event_type()));
+    out.push_str(",\"data\":");
+    out.push_str(record.data());
+    let time = record.time.to_iso();
+    let version = record.event.version;
+    out.push_str(&format!(
+        ",\"metadata\":{{\"timestamp\":\"{time}\",\"persistedAt\":\"{time}\",\"version\":{version},\
+         \"sequenceNumber\":{version},\"position\":{},\"schemaVersion\":",
+        record.position
+    ));
+    push_string(out, record.schema_version());
+    text(out, ",\"correlationId\":", Some(&record.correlation_id()));
+    text(out, ",\"causationId\":", record.commit.causation_id.as_deref());
+    text(out, ",\"actor\":", record.commit.actor.as_deref());
+    out.push_str(",\"meta\":");
+    out.push_str(record.commit.meta.map_or("{}", |meta| meta.get()));
+    out.push_str("}}");
+}

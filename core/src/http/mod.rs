@@ -1,0 +1,91 @@
+//! The HTTP contract: requests in, answers out, the same on every host.
+//!
+//! Reading order: `request` (a request's parts, checked in the contract's order), `routes` (the
+//! table that routes and publishes), `answer` (what is sent back), then one file per group of
+//! routes, and `openapi` (the table as a document).
+//!
+//! Owns every byte of an answer but the hashes. Refuses to know sockets and stores. Statuses of
+//! errors come from the table in `errors`; those of successes are chosen in `answer`.
+
+mod answer;
+mod commands;
+mod events;
+mod openapi;
+mod process;
+mod projections;
+mod request;
+mod routes;
+mod stats;
+
+pub use answer::Answer;
+pub use request::{Parsed, parse};
+pub use routes::{Action, Route, table};
+
+use crate::engine::{Access, Decided, Engine, Proposal};
+use crate::errors::{Code, Problem};
+use crate::protocol::{Kind, Process, Query, Stamp};
+use crate::read::Stop;
+use alloc::vec::Vec;
+
+/// An answer, and the commit it belongs to.
+#[derive(Debug)]
+pub struct Handled {
+    /// What is sent back.
+    pub answer: Answer,
+    /// What it was, for counting.
+    pub kind: Kind,
+    /// What is to be taken in.
+    pub proposal: Option<Proposal>,
+}
+
+/// Handles one parsed request. `Err` names the reads that are missing; nothing changes either way.
+pub fn handle(
+    engine: &Engine,
+    routes: &[Route],
+    mut access: Access<'_>,
+    parsed: &Parsed,
+    stamp: &Stamp,
+    process: &Process,
+) -> Result<Handled, Vec<Query>> {
+    if let Action::Command { aggregate, command } = parsed.action {
+        let input = commands::input(aggregate, command, parsed, stamp);
+        return Ok(match engine.propose(access, &input)? {
+            Decided::Proposed(answered, proposal) => Handled {
+                answer: commands::answer(parsed, aggregate, &answered, false),
+                kind: Kind::Command,
+                proposal: Some(proposal),
+            },
+            Decided::Nothing(answered) => read(commands::answer(parsed, aggregate, &answered, false), Kind::Command),
+            Decided::Replayed(answered) => read(commands::answer(parsed, aggregate, &answered, true), Kind::Command),
+            Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
+        });
+    }
+    let answer = match parsed.action {
+        Action::Query { aggregate } => stats::query(engine, &mut access, aggregate, parsed),
+        Action::AggregateStats => stats::aggregate(engine, &mut access, parsed),
+        Action::Stats => stats::all(engine, &mut access, parsed, process),
+        Action::EventStream => events::stream(engine, &mut access, parsed),
+        Action::EventsOf { aggregate } => events::of_aggregate(engine, &mut access, aggregate, parsed),
+        Action::EventById => events::by_id(&mut access, parsed),
+        Action::Projections => projections::list(engine, &mut access),
+        Action::Projection => projections::one(engine, &mut access, parsed),
+        Action::Health => process::health(engine, &mut access, process),
+        Action::LogHead => Ok(process::log_head(engine, process)),
+        Action::LogExport => Ok(process::log_export(parsed)),
+        Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
+        Action::Index => Ok(process::index()),
+        Action::Command { .. } => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
+    };
+    match answer {
+        Ok(answer) => Ok(read(answer, Kind::Read)),
+        Err(Stop::Miss) => Err(access.take_misses()),
+        Err(Stop::Fault(what)) => {
+            let detail = alloc::format!("the answer could not be made: {what}");
+            Ok(read(Answer::problem(&Problem::new(Code::Internal, detail)), Kind::Read))
+        }
+    }
+}
+
+const fn read(answer: Answer, kind: Kind) -> Handled {
+    Handled { answer, kind, proposal: None }
+}

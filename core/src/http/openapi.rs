@@ -1,0 +1,222 @@
+//! `GET /openapi.json`: the route table as an OpenAPI 3.1 document.
+//!
+//! Owns the document's form (<https://spec.openapis.org/oas/v3.1.0>) and the schemas of answers
+//! that are no domain's own. What a route takes and refuses comes from the table, the registry and
+//! the error codes, so it can not differ from what they do.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::answer::Answer;
+use super::routes::{Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, Route};
+use crate::decider::{AggregateSpec, CommandSpec};
+use crate::errors::Code;
+use crate::fields;
+use crate::json::push_string;
+use crate::registry::Registry;
+
+/// Schemas that several answers share.
+const SCHEMAS: &str = r##""Problem":{"type":"object","description":"RFC 9457","required":["type","title","status","detail"],"properties":{"type":{"type":"string","pattern":"^urn:foldlog:[a-z-]+$"},"title":{"type":"string"},"status":{"type":"integer"},"detail":{"type":"string"},"field":{"type":"string"},"limit":{"type":"integer"}}},"Event":{"type":"object","required":["id","aggregateId","aggregateType","eventType","data","metadata"],"additionalProperties":false,"properties":{"id":{"type":"string"},"aggregateId":{"type":"string"},"aggregateType":{"type":"string"},"eventType":{"type":"string"},"data":{},"metadata":{"type":"object","required":["timestamp","persistedAt","version","sequenceNumber","position","schemaVersion","correlationId","causationId","actor","meta"],"additionalProperties":false,"properties":{"timestamp":{"type":"string","format":"date-time"},"persistedAt":{"type":"string","format":"date-time"},"version":{"type":"integer","minimum":1},"sequenceNumber":{"type":"integer","minimum":1},"position":{"type":"integer","minimum":1},"schemaVersion":{"type":"string"},"correlationId":{"type":"string"},"causationId":{"type":["string","null"]},"actor":{"type":["string","null"]},"meta":{"type":"object","additionalProperties":{"type":"string"}}}}}},"Events":{"type":"array","items":{"$ref":"#/components/schemas/Event"}},"Sums":{"type":"object","required":["deposits","withdrawals","netChange"],"additionalProperties":false,"properties":{"deposits":{"type":"integer"},"withdrawals":{"type":"integer"},"netChange":{"type":"integer"}}},"ProjectionStatus":{"type":"object","required":["name","lastProcessedEvent","lastProcessedVersion","lag","state","error","rows"],"properties":{"name":{"type":"string"},"lastProcessedEvent":{"type":["string","null"]},"lastProcessedVersion":{"type":"integer"},"lag":{"type":"integer"},"state":{"enum":["live","rebuilding","faulted"]},"error":{"type":["string","null"]},"rows":{"type":"integer"}}},"Hash":{"type":"string","pattern":"^[0-9a-f]{64}$"},"Guest":{"type":"object","required":["version","sha256"],"additionalProperties":false,"properties":{"version":{"type":"string"},"sha256":{"$ref":"#/components/schemas/Hash"}}},"Health":{"type":"object","required":["status","consumers","runningDispatchers","partition","position","hash","guest","host"],"properties":{"status":{"enum":["healthy","unhealthy"]},"reasons":{"type":"array","items":{"type":"string"}},"consumers":{"type":"integer"},"runningDispatchers":{"type":"array","items":{"type":"string"}},"partition":{"type":"string"},"position":{"type":"integer"},"hash":{"$ref":"#/components/schemas/Hash"},"guest":{"$ref":"#/components/schemas/Guest"},"host":{"enum":["native","worker"]}}},"LogHead":{"type":"object","required":["partition","position","hash","checkpoint"],"additionalProperties":false,"properties":{"partition":{"type":"string"},"position":{"type":"integer"},"hash":{"$ref":"#/components/schemas/Hash"},"checkpoint":{"type":"integer"}}},"AggregateStats":{"type":"object","required":["aggregate","eventCount","latestVersion","hasSnapshot","snapshotVersion"],"additionalProperties":false,"properties":{"aggregate":{"type":"string"},"eventCount":{"type":"integer"},"latestVersion":{"type":"integer"},"hasSnapshot":{"type":"boolean"},"snapshotVersion":{"type":["integer","null"]}}},"Stats":{"type":"object","required":["totalEvents","totalAggregates","totalSnapshots","eventsByType","aggregates","commandsProcessed","commandsRejected","uptimeSeconds","projections","processingMicros","guest"],"additionalProperties":false,"properties":{"totalEvents":{"type":"integer"},"totalAggregates":{"type":"integer"},"totalSnapshots":{"type":"integer"},"eventsByType":{"type":"object","additionalProperties":{"type":"integer"}},"aggregates":{"type":"array","items":{"type":"object","required":["aggregate","eventCount","latestVersion"],"properties":{"aggregate":{"type":"string"},"eventCount":{"type":"integer"},"latestVersion":{"type":"integer"}}}},"commandsProcessed":{"type":"integer"},"commandsRejected":{"type":"integer"},"uptimeSeconds":{"type":"integer"},"projections":{"type":"integer"},"processingMicros":{"type":"object","properties":{"p50":{"type":"integer"},"p99":{"type":"integer"}}},"guest":{"$ref":"#/components/schemas/Guest"}}}"##;
+
+/// Headers that every command takes.
+const COMMAND_HEADERS: &[(&str, &str)] = &[
+    ("Idempotency-Key", "RFC 8941 string, quoted or bare, at most 255 characters, kept at least 7 days: the same key, path and body give the first answer again"),
+    ("If-Match", "The stream's expected version in quotes, or * for any"),
+    ("If-None-Match", "*: the stream must not exist"),
+    ("X-Correlation-Id", "What this belongs to; the id of the first event when left out"),
+    ("X-Causation-Id", "What led to this"),
+    ("X-Actor", "Who"),
+    ("traceparent", "W3C Trace Context"),
+];
+
+/// The document.
+pub fn answer(registry: &Registry, routes: &[Route]) -> Answer {
+    let mut out = String::with_capacity(64 * 1024);
+    out.push_str(r#"{"openapi":"3.1.0","info":{"title":"Foldlog","version":""#);
+    out.push_str(registry.version);
+    out.push_str(r#"","description":"Event sourcing at the edge. Every route also exists below /p/{partition}. Commands also take up to 16 headers Foldlog-Meta-<Name>, at most 256 characters each. Times are ISO 8601, UTC; amounts are integers in minor units.","license":{"name":"MIT OR Apache-2.0","identifier":"MIT OR Apache-2.0"}},"servers":[{"url":"/"},{"url":"/p/{partition}","variables":{"partition":{"default":"main","description":"[a-z0-9][a-z0-9-]{0,62}"}}}],"paths":{"#);
+    let mut paths: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
+    for route in routes {
+        paths.entry(route.path.as_str()).or_default().push(route);
+    }
+    let mut comma = "";
+    for (path, routes) in paths {
+        out.push_str(comma);
+        comma = ",";
+        push_string(&mut out, path);
+        out.push_str(":{");
+        for (index, route) in routes.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            push_operation(&mut out, registry, route);
+        }
+        out.push('}');
+    }
+    out.push_str("},\"components\":{\"schemas\":{");
+    out.push_str(SCHEMAS);
+    for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
+        out.push_str(&format!(",\"{0}\":{1},{2}", aggregate.aggregate_type, aggregate.query_schema, done(aggregate)));
+    }
+    for spec in registry.projections.iter().map(|p| p.spec()) {
+        out.push_str(&format!(",\"{}\":{}", spec.name, spec.schema));
+    }
+    out.push_str("}}}");
+    Answer::json(out)
+}
+
+/// The schema of an aggregate's command answers.
+fn done(aggregate: &AggregateSpec) -> String {
+    let id = aggregate.id_field;
+    format!(
+        r##""{}Done":{{"type":"object","required":["ok","{id}","version","position","hash","events"],"additionalProperties":false,"properties":{{"ok":{{"const":true}},"{id}":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}},"hash":{{"$ref":"#/components/schemas/Hash"}},"events":{{"type":"array","items":{{"type":"object","required":["id","eventType","version","position"],"additionalProperties":false,"properties":{{"id":{{"type":"string"}},"eventType":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}}}}}}}}}}}}"##,
+        aggregate.aggregate_type
+    )
+}
+
+fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
+    out.push_str(&format!("\"{}\":{{\"operationId\":", route.method.to_ascii_lowercase()));
+    let words = route.path.split(['/', '{', '}', '-', '.']).filter(|word| !word.is_empty());
+    let name = words.fold(route.method.to_ascii_lowercase(), |name, word| format!("{name}-{word}"));
+    push_string(out, &name);
+    out.push_str(",\"summary\":");
+    push_string(out, &route.summary);
+    out.push_str(",\"parameters\":[");
+    let mut params: Vec<String> = Vec::new();
+    for name in route.path.split('/').filter_map(|s| s.strip_prefix('{').and_then(|s| s.strip_suffix('}'))) {
+        params.push(format!(
+            r#"{{"name":"{name}","in":"path","required":true,"schema":{{"type":"string","pattern":"^[A-Za-z0-9._:-]{{1,128}}$"}}}}"#
+        ));
+    }
+    params.extend(route.params.iter().map(query_param));
+    match route.action {
+        Action::Command { .. } => params.extend(COMMAND_HEADERS.iter().map(|(name, doc)| header_param(name, doc))),
+        Action::Query { .. } => params.push(header_param("If-None-Match", "Versions the caller has: 304 when one is current")),
+        _ => {}
+    }
+    out.push_str(&params.join(","));
+    out.push(']');
+    if let Action::Command { command, .. } = route.action {
+        push_body(out, command);
+    }
+    out.push_str(",\"responses\":{");
+    push_success(out, registry, route);
+    push_errors(out, route);
+    out.push_str("}}");
+}
+
+fn header_param(name: &str, doc: &str) -> String {
+    let mut out = format!("{{\"name\":\"{name}\",\"in\":\"header\",\"schema\":{{\"type\":\"string\"}},\"description\":");
+    push_string(&mut out, doc);
+    out.push('}');
+    out
+}
+
+fn query_param(param: &Param) -> String {
+    let schema = match param.kind {
+        ParamKind::Limit => r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
+        ParamKind::Position => r#"{"type":"integer","minimum":0,"maximum":9007199254740991}"#,
+        ParamKind::Version => r#"{"type":"integer","minimum":1,"maximum":9007199254740991}"#,
+        ParamKind::Key => r#"{"type":"string","minLength":1,"maxLength":512}"#,
+        ParamKind::Text => r#"{"type":"string","pattern":"^[ -~]{1,255}$"}"#,
+        ParamKind::Order => r#"{"enum":["asc","desc"]}"#,
+        ParamKind::Time => r#"{"type":"string","format":"date-time"}"#,
+    };
+    let mut out = format!("{{\"name\":\"{}\",\"in\":\"query\",\"schema\":{schema},\"description\":", param.name);
+    push_string(&mut out, param.doc);
+    out.push('}');
+    out
+}
+
+fn push_body(out: &mut String, command: &CommandSpec) {
+    out.push_str(r#","requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object","additionalProperties":false,"required":["#);
+    let required = command.fields.iter().filter(|field| !field.optional);
+    let required: Vec<String> = required.map(|field| format!("\"{}\"", field.name)).collect();
+    out.push_str(&required.join(","));
+    out.push_str("],\"properties\":{");
+    let properties: Vec<String> =
+        command.fields.iter().map(|field| format!("\"{}\":{}", field.name, fields::schema(field))).collect();
+    out.push_str(&properties.join(","));
+    out.push_str("}}}}}");
+}
+
+/// Media type and schema of a route's success.
+fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
+    let named = |name: &str| format!("{{\"$ref\":\"#/components/schemas/{name}\"}}");
+    let json = "application/json";
+    match route.action {
+        Action::Command { aggregate, .. } => (json, named(&format!("{}Done", aggregate.aggregate_type))),
+        Action::Query { aggregate } => (json, named(aggregate.aggregate_type)),
+        Action::EventsOf { .. } | Action::EventStream => (json, named("Events")),
+        Action::EventById => (json, named("Event")),
+        Action::Projections => (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("ProjectionStatus"))),
+        Action::Projection => {
+            let data: Vec<String> = registry.projections.iter().map(|p| named(p.spec().name)).collect();
+            let data = format!("{{\"type\":\"object\",\"required\":[\"data\"],\"properties\":{{\"data\":{{\"anyOf\":[{}]}}}}}}", data.join(","));
+            (json, format!("{{\"allOf\":[{},{data}]}}", named("ProjectionStatus")))
+        }
+        Action::Stats => (json, named("Stats")),
+        Action::AggregateStats => (json, named("AggregateStats")),
+        Action::Health => (json, named("Health")),
+        Action::LogHead => (json, named("LogHead")),
+        Action::LogExport => ("application/x-ndjson", "{\"type\":\"string\"}".into()),
+        Action::OpenApi => (json, "{\"type\":\"object\"}".into()),
+        Action::Index => ("text/html; charset=utf-8", "{\"type\":\"string\"}".into()),
+    }
+}
+
+fn push_success(out: &mut String, registry: &Registry, route: &Route) {
+    let (media, schema) = success(registry, route);
+    let content = format!("\"content\":{{\"{media}\":{{\"schema\":{schema}}}}}");
+    let string = "{\"schema\":{\"type\":\"string\"}}";
+    match route.action {
+        Action::Command { command, .. } => {
+            let headers = format!(
+                "\"ETag\":{string},\"Foldlog-Position\":{string},\"Foldlog-Hash\":{string},\"Idempotency-Replayed\":{string}"
+            );
+            out.push_str(&format!(
+                "\"200\":{{\"description\":\"Done\",\"headers\":{{{headers}}},{content}}}"
+            ));
+            if command.creates {
+                out.push_str(&format!(
+                    ",\"201\":{{\"description\":\"It came into being\",\"headers\":{{{headers},\"Location\":{string}}},{content}}}"
+                ));
+            }
+        }
+        Action::Query { .. } => out.push_str(&format!(
+            "\"200\":{{\"description\":\"The state\",\"headers\":{{\"ETag\":{string}}},{content}}},\
+             \"304\":{{\"description\":\"The caller has this version\",\"headers\":{{\"ETag\":{string}}}}}"
+        )),
+        _ => {
+            let pages = route.params.iter().any(|param| param.name == "limit");
+            let headers = if pages { format!("\"headers\":{{\"Link\":{string}}},") } else { String::new() };
+            out.push_str(&format!("\"200\":{{\"description\":\"OK\",{headers}{content}}}"));
+        }
+    }
+}
+
+/// Errors by status, each naming its codes.
+fn push_errors(out: &mut String, route: &Route) {
+    let general = if matches!(route.action, Action::Command { .. }) { COMMAND_ERRORS } else { READ_ERRORS };
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in general.iter().chain(route.errors).filter(|code| !matches!(code, Code::DeadlineExceeded)) {
+        let names = by_status.entry(code.status()).or_default();
+        if !names.contains(&code.name()) {
+            names.push(code.name());
+        }
+    }
+    if let Some(names) = by_status.get_mut(&503) {
+        names.push(Code::DeadlineExceeded.name());
+    }
+    for (status, names) in by_status {
+        let health = status == 503 && matches!(route.action, Action::Health);
+        let also = if health { r##","application/json":{"schema":{"$ref":"#/components/schemas/Health"}}"## } else { "" };
+        out.push_str(&format!(",\"{status}\":{{\"description\":"));
+        push_string(out, &names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        out.push_str(r##","content":{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}"##);
+        out.push_str(also);
+        out.push_str("}}");
+    }
+}

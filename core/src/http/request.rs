@@ -1,0 +1,307 @@
+//! A request's parts, checked in the contract's order; the first failure answers.
+//!
+//! Owns: route, method, query, headers, content type, size, JSON, fields. Refuses to read rows:
+//! what needs them (keys, preconditions, decisions) comes after, in the engine.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::routes::{Action, Matched, Param, ParamKind, Route, find};
+use crate::engine::{Metadata, Preconditions};
+use crate::errors::{Code, Problem};
+use crate::fields::Fields;
+use crate::ids::{is_header_id, is_id, is_partition};
+use crate::json;
+use crate::limits;
+use crate::protocol::{Body, Request};
+use crate::time::Time;
+
+/// A request that passed all checks which need no rows.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What to do.
+    pub action: Action,
+    /// `/p/<partition>`, or nothing for `main` addressed without it.
+    pub prefix: String,
+    /// The path after the prefix, as matched.
+    pub path: String,
+    /// The path's parameter, when the route has one.
+    pub id: String,
+    /// A second parameter of the path.
+    pub second: String,
+    /// Query parameters by name.
+    pub params: BTreeMap<&'static str, String>,
+    /// `If-Match` and `If-None-Match` of a command.
+    pub preconditions: Preconditions,
+    /// Versions in the `If-None-Match` of a read; empty for `*`.
+    pub known_versions: Option<Vec<u64>>,
+    /// What comes with a command.
+    pub metadata: Metadata,
+    /// A command's payload, minified.
+    pub data: String,
+}
+
+/// Checks a request. Partition is the one that this guest holds.
+pub fn parse(
+    routes: &[Route],
+    partition: &str,
+    body_bytes_max: u64,
+    request: &Request<'_>,
+) -> Result<Parsed, Problem> {
+    let (path, query) = match request.target.split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (request.target, ""),
+    };
+    let segments = resolve(path);
+    let (prefix, segments) = split_partition(&segments, partition)?;
+    let matched = find(routes, &segments, request.method)?;
+    let (id, second) = path_ids(&matched)?;
+    let route = matched.route;
+    let params = parse_query(query, route.params)?;
+    check_head(request)?;
+    let mut parsed = Parsed {
+        action: route.action,
+        prefix,
+        path: format!("/{}", segments.join("/")),
+        id,
+        second,
+        params,
+        preconditions: Preconditions::default(),
+        known_versions: None,
+        metadata: Metadata::default(),
+        data: String::new(),
+    };
+    let headers = Headers(&request.headers);
+    match route.action {
+        Action::Command { aggregate, command } => {
+            super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
+            parsed.data = parse_body(&headers, request.body, body_bytes_max)?;
+            let fields = Fields::parse(&parsed.data, command.fields)?;
+            parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
+        }
+        _ => parsed.known_versions = headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?,
+    }
+    Ok(parsed)
+}
+
+/// Segments of a path, `.` and `..` resolved as browsers do, percent signs decoded.
+fn resolve(path: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let raw = path.strip_prefix('/').unwrap_or(path);
+    let mut segments = raw.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        let dots = segment.replace("%2e", ".").replace("%2E", ".");
+        match dots.as_str() {
+            "." | ".." => {
+                if dots.len() == 2 {
+                    out.pop();
+                }
+                if last {
+                    out.push(String::new());
+                }
+            }
+            _ => out.push(String::from_utf8_lossy(&decode(segment, false)).into_owned()),
+        }
+    }
+    out
+}
+
+/// Decodes percent signs (and, in queries, `+`). What is no escape stays as it is.
+fn decode(text: &str, plus: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.first_chunk::<2>().and_then(|pair| {
+            let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            let [high, low] = *pair;
+            Some((digit(high)? << 4) | digit(low)?)
+        });
+        match (byte, hex) {
+            (b'%', Some(decoded)) => {
+                out.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'+', _) if plus => {
+                out.push(b' ');
+                rest = after;
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn split_partition<'a>(segments: &'a [String], own: &str) -> Result<(String, &'a [String]), Problem> {
+    match segments {
+        [p, name, rest @ ..] if p == "p" => {
+            if !is_partition(name) {
+                let detail = format!(
+                    "a partition's name is 1 to {} characters from a-z 0-9 -, not starting with -",
+                    limits::PARTITION_CHARS_MAX
+                );
+                let problem = Problem::new(Code::InvalidId, detail).text("field", "partition");
+                return Err(problem.number("limit", limits::PARTITION_CHARS_MAX as u64));
+            }
+            if name != own {
+                return Err(Problem::new(Code::Internal, "the request reached another partition"));
+            }
+            Ok((format!("/p/{name}"), rest))
+        }
+        _ => Ok((String::new(), segments)),
+    }
+}
+
+fn path_ids(matched: &Matched<'_>) -> Result<(String, String), Problem> {
+    for (name, value) in &matched.ids {
+        if !is_id(value) {
+            let detail = format!(
+                "the path's {name} must be 1 to {} characters from A-Z a-z 0-9 . _ : -",
+                limits::ID_CHARS_MAX
+            );
+            let problem = Problem::new(Code::InvalidId, detail).text("field", name);
+            return Err(problem.number("limit", limits::ID_CHARS_MAX as u64));
+        }
+    }
+    let mut ids = matched.ids.iter().map(|(_, value)| value.to_string());
+    Ok((ids.next().unwrap_or_default(), ids.next().unwrap_or_default()))
+}
+
+fn parse_query(query: &str, known: &'static [Param]) -> Result<BTreeMap<&'static str, String>, Problem> {
+    let mut params = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let text = |encoded| String::from_utf8(decode(encoded, true));
+        let name = text(name).unwrap_or_else(|_| "?".into());
+        let bad = |what: String| Problem::new(Code::InvalidParameter, what).text("field", &name);
+        let Some(param) = known.iter().find(|param| param.name == name) else {
+            let names: Vec<&str> = known.iter().map(|param| param.name).collect();
+            let known = if names.is_empty() { "it takes none".into() } else { format!("known: {}", names.join(", ")) };
+            let shown: String = name.chars().take(64).collect();
+            return Err(bad(format!("query parameter `{shown}` is not known here; {known}")));
+        };
+        let value = text(value).map_err(|_| bad(format!("query parameter `{name}` is not UTF-8")))?;
+        if !fits(param.kind, &value) {
+            let problem = bad(format!("query parameter `{name}` must be {}", param.kind.expectation()));
+            return Err(match param.kind {
+                ParamKind::Limit => problem.number("limit", limits::LIST_LIMIT_MAX.into()),
+                _ => problem,
+            });
+        }
+        if params.insert(param.name, value).is_some() {
+            return Err(bad(format!("query parameter `{name}` is repeated")));
+        }
+    }
+    Ok(params)
+}
+
+fn fits(kind: ParamKind, value: &str) -> bool {
+    let number = || {
+        let plain = value.bytes().all(|b| b.is_ascii_digit());
+        value.parse::<u64>().ok().filter(|&n| plain && n <= limits::INTEGER_MAX)
+    };
+    match kind {
+        ParamKind::Limit => number().is_some_and(|n| (1..=limits::LIST_LIMIT_MAX.into()).contains(&n)),
+        ParamKind::Position => number().is_some(),
+        ParamKind::Version => number().is_some_and(|n| n >= 1),
+        ParamKind::Key => (1..=512).contains(&value.len()),
+        ParamKind::Text => is_header_id(value) || value.starts_with('~'),
+        ParamKind::Order => matches!(value, "asc" | "desc"),
+        ParamKind::Time => Time::parse_iso(value).is_some(),
+    }
+}
+
+/// Every header's value, and the size of them all.
+fn check_head(request: &Request<'_>) -> Result<(), Problem> {
+    let mut bytes = request.method.len().saturating_add(request.target.len()).saturating_add(12);
+    for (name, value) in &request.headers {
+        bytes = bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
+        if !value.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            let shown: String = name.chars().take(64).collect();
+            let detail = format!("header `{shown}` holds something else than visible ASCII and space");
+            return Err(Problem::new(Code::InvalidHeader, detail).text("field", &shown));
+        }
+    }
+    if bytes > limits::HEAD_BYTES_MAX {
+        let detail = format!("request line and headers have {bytes} bytes; at most {} are read", limits::HEAD_BYTES_MAX);
+        return Err(Problem::new(Code::InvalidHeader, detail).number("limit", limits::HEAD_BYTES_MAX as u64));
+    }
+    Ok(())
+}
+
+/// Headers by name.
+pub(super) struct Headers<'a>(pub &'a [(&'a str, &'a [u8])]);
+
+impl<'a> Headers<'a> {
+    /// The values of a header, joined by `, ` when it is repeated.
+    pub fn one(&self, name: &str) -> Result<Option<Cow<'a, str>>, Problem> {
+        let mut joined: Option<Cow<'a, str>> = None;
+        for (_, value) in self.0.iter().filter(|(n, _)| *n == name) {
+            let text = core::str::from_utf8(value)
+                .map_err(|_| Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII")))?
+                .trim();
+            joined = Some(match joined {
+                None => Cow::Borrowed(text),
+                Some(before) => Cow::Owned(format!("{before}, {text}")),
+            });
+        }
+        Ok(joined)
+    }
+
+    /// All header names with this prefix, each once, sorted, prefix cut off.
+    pub fn names(&self, prefix: &str) -> Vec<&'a str> {
+        let mut names: Vec<&str> = self.0.iter().filter_map(|(name, _)| name.strip_prefix(prefix)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Versions in an entity-tag list: `"3"`, `W/"3"`, several by commas; `*` gives an empty list.
+pub(super) fn versions(header: &'static str, value: &str) -> Result<Vec<u64>, Problem> {
+    if value == "*" {
+        return Ok(Vec::new());
+    }
+    let version = |tag: &str| {
+        let tag = tag.trim();
+        let digits = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|&n| plain && n <= limits::INTEGER_MAX)
+    };
+    value.split(',').map(version).collect::<Option<Vec<u64>>>().ok_or_else(|| {
+        let detail = format!("header `{header}` must be * or a version in quotes, as ETag gave it: \"3\"");
+        Problem::new(Code::InvalidHeader, detail).text("field", header)
+    })
+}
+
+/// The body as one minified JSON text.
+fn parse_body(headers: &Headers<'_>, body: Body<'_>, body_bytes_max: u64) -> Result<String, Problem> {
+    let content_type = headers.one("content-type")?.unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
+    if essence != "application/json" && !subtype.ends_with("+json") {
+        let shown: String = essence.chars().take(64).collect();
+        let detail = format!("Content-Type must be application/json or end in +json, not `{shown}`");
+        return Err(Problem::new(Code::UnsupportedMediaType, detail).text("field", "Content-Type"));
+    }
+    match body {
+        Body::Whole(bytes) if bytes.len() as u64 <= body_bytes_max => json::minify(bytes).map_err(|error| {
+            let problem = Problem::new(Code::MalformedJson, format!("{error}"));
+            let problem = problem.number("offset", error.offset() as u64);
+            match error {
+                json::JsonError::TooDeep { .. } => problem.number("limit", json::DEPTH_MAX as u64),
+                _ => problem,
+            }
+        }),
+        _ => {
+            let detail = format!("the body has more than {body_bytes_max} bytes");
+            Err(Problem::new(Code::TooLarge, detail).number("limit", body_bytes_max))
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The route table: it routes, and it is what `/openapi.json` publishes.
+//!
+//! Owns every path, method and query parameter. Bank routes are not written here: each registered
+//! aggregate gets its commands, its query and its events from the registry.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::decider::{AggregateSpec, CommandSpec};
+use crate::errors::{Code, Problem};
+use crate::registry::Registry;
+
+/// One way to address the system.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `GET` or `POST`. `HEAD` goes where `GET` goes.
+    pub method: &'static str,
+    /// The path, parameters in braces: `/queries/account/{id}`.
+    pub path: String,
+    /// What it does.
+    pub action: Action,
+    /// One line for the contract.
+    pub summary: String,
+    /// Query parameters; the list is closed.
+    pub params: &'static [Param],
+    /// Codes it can answer with, beside those that every route has.
+    pub errors: &'static [Code],
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// Decides a command.
+    Command {
+        /// The aggregate that takes it.
+        aggregate: &'static AggregateSpec,
+        /// Which.
+        command: &'static CommandSpec,
+    },
+    /// Shows an aggregate.
+    Query {
+        /// Which kind.
+        aggregate: &'static AggregateSpec,
+    },
+    /// Lists one stream.
+    EventsOf {
+        /// Which kind.
+        aggregate: &'static AggregateSpec,
+    },
+    /// Lists all records.
+    EventStream,
+    /// Shows one record.
+    EventById,
+    /// Lists the projections' states.
+    Projections,
+    /// Shows a projection.
+    Projection,
+    /// Statistics.
+    Stats,
+    /// Statistics of one stream.
+    AggregateStats,
+    /// Whether all is well.
+    Health,
+    /// Where the log stands.
+    LogHead,
+    /// The log.
+    LogExport,
+    /// The contract.
+    OpenApi,
+    /// What this is.
+    Index,
+}
+
+/// A query parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: ParamKind,
+    /// One line for the contract.
+    pub doc: &'static str,
+}
+
+/// What a query parameter may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// 1 to 1,000.
+    Limit,
+    /// 0 to 2^53−1.
+    Position,
+    /// 1 to 2^53−1.
+    Version,
+    /// A key: 1 to 512 bytes.
+    Key,
+    /// Visible ASCII and space, 1 to 255 characters.
+    Text,
+    /// `asc` or `desc`.
+    Order,
+    /// ISO 8601, UTC.
+    Time,
+}
+
+impl ParamKind {
+    /// For error texts.
+    pub const fn expectation(self) -> &'static str {
+        match self {
+            Self::Limit => "an integer from 1 to 1000",
+            Self::Position => "an integer from 0 to 9007199254740991",
+            Self::Version => "an integer from 1 to 9007199254740991",
+            Self::Key => "1 to 512 bytes",
+            Self::Text => "1 to 255 visible ASCII characters or spaces",
+            Self::Order => "asc or desc",
+            Self::Time => "a UTC time such as 2026-01-31T12:00:00.000Z",
+        }
+    }
+}
+
+const LIMIT: Param =
+    Param { name: "limit", kind: ParamKind::Limit, doc: "At most this many items; 100 when left out" };
+const AFTER: Param = Param {
+    name: "after",
+    kind: ParamKind::Position,
+    doc: "Only items after this position; with order=desc, before it",
+};
+const AFTER_KEY: Param = Param { name: "after", kind: ParamKind::Key, doc: "Only items after this key" };
+const ORDER: Param =
+    Param { name: "order", kind: ParamKind::Order, doc: "By position; ascending when left out" };
+
+const STREAM_PARAMS: &[Param] = &[
+    LIMIT,
+    AFTER,
+    ORDER,
+    Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" },
+    Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" },
+    Param { name: "correlationId", kind: ParamKind::Text, doc: "Only events of this correlation id" },
+    Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" },
+    Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" },
+];
+
+const EVENTS_OF_PARAMS: &[Param] = &[
+    LIMIT,
+    AFTER,
+    ORDER,
+    Param { name: "fromVersion", kind: ParamKind::Version, doc: "Only events of this version or later" },
+];
+
+const EXPORT_PARAMS: &[Param] = &[Param {
+    name: "after",
+    kind: ParamKind::Position,
+    doc: "Only commits after this position; from genesis when left out",
+}];
+
+/// Commands that the HTTP layer itself can refuse so.
+pub const COMMAND_ERRORS: &[Code] = &[
+    Code::MalformedJson,
+    Code::InvalidField,
+    Code::UnknownField,
+    Code::InvalidId,
+    Code::InvalidParameter,
+    Code::InvalidHeader,
+    Code::Held,
+    Code::PreconditionFailed,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::IdempotencyMismatch,
+    Code::Overloaded,
+    Code::Internal,
+    Code::UnknownOutcome,
+    Code::Restarting,
+    Code::StorageFull,
+];
+
+/// What every read can answer with.
+pub const READ_ERRORS: &[Code] =
+    &[Code::InvalidParameter, Code::InvalidHeader, Code::Overloaded, Code::Internal, Code::Restarting];
+
+const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
+
+/// All routes of a registry.
+pub fn table(registry: &Registry) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
+        for command in aggregate.commands {
+            routes.push(Route {
+                method: "POST",
+                path: format!("/commands/{}", command.path),
+                action: Action::Command { aggregate, command },
+                summary: command.summary.into(),
+                params: &[],
+                errors: command.rejections,
+            });
+        }
+        let name = aggregate.name;
+        routes.push(get(
+            format!("/queries/{name}/{{id}}"),
+            Action::Query { aggregate },
+            format!("The state of one {name}"),
+            &[],
+            NOT_FOUND,
+        ));
+        routes.push(get(
+            format!("/events/{name}/{{id}}"),
+            Action::EventsOf { aggregate },
+            format!("The events of one {name}"),
+            EVENTS_OF_PARAMS,
+            NOT_FOUND,
+        ));
+    }
+    let fixed: [(&str, Action, &str, &'static [Param], &'static [Code]); 11] = [
+        ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
+        ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
+        ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
+        ("/projections/{name}", Action::Projection, "A projection's data, a page at a time", &[LIMIT, AFTER_KEY], NOT_FOUND),
+        ("/stats", Action::Stats, "Statistics of the partition", &[LIMIT, AFTER_KEY], &[]),
+        ("/stats/{aggregateType}/{id}", Action::AggregateStats, "Statistics of one stream", &[], NOT_FOUND),
+        ("/health", Action::Health, "Whether all is well", &[], &[]),
+        ("/log/head", Action::LogHead, "Where the log stands", &[], &[]),
+        ("/log/export", Action::LogExport, "The log as stored: genesis, then a commit a line", EXPORT_PARAMS, &[]),
+        ("/openapi.json", Action::OpenApi, "This contract", &[], &[]),
+        ("/", Action::Index, "What this is, for people", &[], &[]),
+    ];
+    for (path, action, summary, params, errors) in fixed {
+        routes.push(get(path.into(), action, summary.into(), params, errors));
+    }
+    routes
+}
+
+const fn get(
+    path: String,
+    action: Action,
+    summary: String,
+    params: &'static [Param],
+    errors: &'static [Code],
+) -> Route {
+    Route { method: "GET", path, action, summary, params, errors }
+}
+
+/// A route and what its braces stand for.
+#[derive(Debug)]
+pub struct Matched<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// Name and value of each parameter in the path.
+    pub ids: Vec<(String, &'a str)>,
+}
+
+/// The route of a path and method.
+pub fn find<'a>(routes: &'a [Route], segments: &'a [String], method: &str) -> Result<Matched<'a>, Problem> {
+    let mut allowed: Vec<&str> = Vec::new();
+    let mut found: Option<Matched<'a>> = None;
+    for route in routes {
+        let Some(ids) = match_path(&route.path, segments) else { continue };
+        if route.method == method || (method == "HEAD" && route.method == "GET") {
+            // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
+            if found.as_ref().is_none_or(|best| ids.len() < best.ids.len()) {
+                found = Some(Matched { route, ids });
+            }
+        } else {
+            allowed.push(route.method);
+        }
+    }
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    if allowed.is_empty() {
+        let path: String = segments.join("/").chars().take(128).collect();
+        let detail = format!("there is no route /{path}; GET /openapi.json lists all of them");
+        return Err(Problem::new(Code::NoSuchRoute, detail));
+    }
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    allowed.sort_unstable();
+    allowed.dedup();
+    let allow = allowed.join(", ");
+    let shown: String = method.chars().take(32).collect();
+    let mut problem = Problem::new(Code::MethodNotAllowed, format!("{shown} is not taken here; {allow} is"));
+    problem.allow = Some(allow);
+    Err(problem)
+}
+
+fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
+    let mut ids = Vec::new();
+    let mut parts = template.strip_prefix('/').unwrap_or(template).split('/');
+    for segment in segments {
+        let part = parts.next()?;
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => ids.push((name.to_string(), segment.as_str())),
+            None if part == segment => {}
+            None => return None,
+        }
+    }
+    if parts.next().is_some() { None } else { Some(ids) }
+}

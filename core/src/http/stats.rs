@@ -1,0 +1,148 @@
+//! Aggregates over HTTP: the state of one, and statistics of all.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::answer::Answer;
+use super::process;
+use super::request::Parsed;
+use crate::decider::AggregateSpec;
+use crate::engine::{Access, Engine, ViewId, split_state};
+use crate::errors::{Code, Problem};
+use crate::ids;
+use crate::json::push_string;
+use crate::limits::LIST_LIMIT_DEFAULT;
+use crate::protocol::Process;
+use crate::read::{Reader, Stop};
+
+/// `GET /queries/<name>/{id}`.
+pub fn query(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<Answer, Stop> {
+    let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
+        return Err(Stop::Fault("the aggregate is not registered".into()));
+    };
+    let view = engine.aggregate_view(index);
+    let Some(row) = access.row(view, parsed.id.as_bytes())? else {
+        let detail = format!("there is no {} {}", spec.name, parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    };
+    let (version, state) = split_state(&row)?;
+    if parsed.known_versions.as_ref().is_some_and(|known| known.is_empty() || known.contains(&version)) {
+        return Ok(Answer::not_modified(version));
+    }
+    let body = aggregate.show(&parsed.id, version, state, &mut Reader::new(access, view))?;
+    Ok(Answer::json(body).header("ETag", format!("\"{version}\"")))
+}
+
+/// Type and view of every kind of stream, by type; streams of unknown types last.
+fn kinds(engine: &Engine) -> Vec<(&'static str, ViewId)> {
+    let aggregates = engine.registry().aggregates.iter().enumerate();
+    let mut kinds: Vec<_> = aggregates.map(|(i, a)| (a.spec().aggregate_type, engine.aggregate_view(i))).collect();
+    kinds.sort_unstable();
+    kinds.push(("", engine.streams_view()));
+    kinds
+}
+
+/// `GET /stats`.
+pub fn all(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    parsed: &Parsed,
+    told: &Process,
+) -> Result<Answer, Stop> {
+    let limit = parsed.params.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+    let after = parsed.params.get("after").map(String::as_str).unwrap_or_default();
+    let (rows, next) = aggregates(engine, access, after, limit)?;
+    let head = engine.head();
+    let streams = head.streams.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    let mut body = format!(
+        "{{\"totalEvents\":{},\"totalAggregates\":{streams},\"totalSnapshots\":0,\"eventsByType\":{{",
+        head.position
+    );
+    for (index, (event_type, count)) in head.events.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        push_string(&mut body, event_type);
+        body.push_str(&format!(":{count}"));
+    }
+    body.push_str("},\"aggregates\":[");
+    for (index, (stream, version)) in rows.iter().enumerate() {
+        body.push_str(if index > 0 { ",{\"aggregate\":" } else { "{\"aggregate\":" });
+        push_string(&mut body, stream);
+        body.push_str(&format!(",\"eventCount\":{version},\"latestVersion\":{version}}}"));
+    }
+    body.push_str(&format!(
+        "],\"commandsProcessed\":{},\"commandsRejected\":{},\"uptimeSeconds\":{},\"projections\":{},\
+         \"processingMicros\":{{\"p50\":{},\"p99\":{}}},\"guest\":{}}}",
+        told.commands_processed,
+        told.commands_rejected,
+        told.uptime_seconds,
+        engine.registry().projections.len(),
+        told.p50_micros,
+        told.p99_micros,
+        process::guest(engine),
+    ));
+    Ok(Answer::json(body).next(parsed, next.as_deref()))
+}
+
+/// A page of streams with their versions, ordered by type and id.
+#[expect(clippy::type_complexity, reason = "rows and where they go on")]
+fn aggregates(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    after: &str,
+    limit: u32,
+) -> Result<(Vec<(String, u64)>, Option<String>), Stop> {
+    let limit_rows = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (after_type, after_id) = ids::split_stream(after).unwrap_or((after, ""));
+    let known = engine.registry().by_type(after_type).is_some();
+    let mut rows: Vec<(String, u64)> = Vec::new();
+    for (aggregate_type, view) in kinds(engine) {
+        let start = match aggregate_type {
+            "" if known => "",
+            "" => after,
+            t if !after.is_empty() && (!known || t < after_type) => continue,
+            t if t == after_type => after_id,
+            _ => "",
+        };
+        let wanted = limit.saturating_add(1);
+        for (key, bytes) in access.range(view, b"", start.as_bytes(), wanted)? {
+            let id = String::from_utf8_lossy(&key).into_owned();
+            let name = if aggregate_type.is_empty() { id } else { ids::stream_name(aggregate_type, &id) };
+            rows.push((name, split_state(&bytes)?.0));
+        }
+        if rows.len() > limit_rows {
+            break;
+        }
+    }
+    let more = rows.len() > limit_rows;
+    rows.truncate(limit_rows);
+    let next = rows.last().filter(|_| more).map(|(name, _)| name.to_string());
+    Ok((rows, next))
+}
+
+/// `GET /stats/{aggregateType}/{id}`.
+pub fn aggregate(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+    let (aggregate_type, id) = (parsed.id.as_str(), parsed.second.as_str());
+    let stream = ids::stream_name(aggregate_type, id);
+    let row = match engine.registry().by_type(aggregate_type) {
+        Some((index, _)) => access.row(engine.aggregate_view(index), id.as_bytes())?,
+        None => access.row(engine.streams_view(), stream.as_bytes())?,
+    };
+    let Some(row) = row else {
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, format!("there is no stream {stream}"))));
+    };
+    let (version, _) = split_state(&row)?;
+    let mut body = String::from("{\"aggregate\":");
+    push_string(&mut body, &stream);
+    body.push_str(&format!(
+        ",\"eventCount\":{version},\"latestVersion\":{version},\"hasSnapshot\":false,\"snapshotVersion\":null}}"
+    ));
+    Ok(Answer::json(body))
+}

@@ -1,0 +1,86 @@
+//! Ids: which forms they have, and which follow from a position.
+//!
+//! Owns the character sets and lengths of HTTP's ids, partition names and stream names, and the
+//! spelling of generated event ids. Refuses to know what any of them names.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::limits::{HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX, PARTITION_CHARS_MAX};
+
+/// `[A-Za-z0-9._:-]{1,128}`, and not a path's `.` or `..`.
+pub fn is_id(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
+    (1..=ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// `[a-z0-9][a-z0-9-]{0,62}`.
+pub fn is_partition(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=PARTITION_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+}
+
+/// Correlation ids, causation ids and actors: visible ASCII and space, 1 to 255, no leading `~`.
+pub fn is_header_id(text: &str) -> bool {
+    (1..=HEADER_ID_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+        && !text.starts_with('~')
+}
+
+/// `Type:id`. A type holds no colon, so the first one separates.
+pub fn stream_name(aggregate_type: &str, aggregate_id: &str) -> String {
+    format!("{aggregate_type}:{aggregate_id}")
+}
+
+/// Type and id of a stream's name.
+pub fn split_stream(name: &str) -> Option<(&str, &str)> {
+    name.split_once(':')
+}
+
+/// The id of an event that was given none: `evt-` and the position, at least three digits.
+pub fn event_id(position: u64) -> String {
+    format!("evt-{position:03}")
+}
+
+/// The position that a generated event id names; `None` for any other id.
+pub fn position_of_event_id(id: &str) -> Option<u64> {
+    let digits = id.strip_prefix("evt-")?;
+    let padded = digits.len() == 3 || (digits.len() > 3 && !digits.starts_with('0'));
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|&n| padded && plain && n >= 1 && n <= INTEGER_MAX)
+}
+
+/// Whether an id has the form of generated ones, so that callers may not choose it.
+pub fn is_reserved_event_id(id: &str) -> bool {
+    id.strip_prefix("evt-").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_ids_have_one_spelling() {
+        assert_eq!(event_id(7), "evt-007");
+        assert_eq!(event_id(12_345), "evt-12345");
+        for (id, position) in [
+            ("evt-007", Some(7)),
+            ("evt-7", None),
+            ("evt-0007", None),
+            ("evt-1000", Some(1000)),
+            ("evt-000", None),
+            ("evt-+07", None),
+            ("evt-", None),
+            ("evt-99999999999999999999", None),
+        ] {
+            assert_eq!(position_of_event_id(id), position, "{id}");
+        }
+    }
+
+    #[test]
+    fn ids_are_bounded() {
+        assert!(is_id(&"a".repeat(128)) && !is_id(&"a".repeat(129)) && !is_id(""));
+        assert!(is_id("a.B_c:d-9") && !is_id("a/b") && !is_id("ä") && !is_id("a b"));
+        assert!(is_partition("0-a") && !is_partition("-a") && !is_partition("A") && !is_partition(&"a".repeat(64)));
+    }
+}

@@ -1,0 +1,58 @@
+//! The pure core of Foldlog: an event-sourcing system in which everything is a fold over one log.
+//!
+//! ```text
+//!   request ─┐                                       ┌─ answer
+//!            ▼                                       │
+//!   http ─ parse ─ decide ─ build ─ apply ─ propose ─┴─ commit ─ block ─▶ host stores ─▶ host answers
+//!                    │                │
+//!                 domains          postings, projections, states: rows
+//! ```
+//!
+//! What is absent: clocks, randomness, input and output, threads, unsafe code. Time and entropy
+//! arrive as one stamp per input; what is not in memory is asked for and supplied.
+//!
+//! # Where to start
+//!
+//! 1. Nouns: [`ids`], [`limits`], [`errors`], [`commit`], [`record`].
+//! 2. Pure functions: [`decider`], [`projection`], [`chain`].
+//! 3. [`engine`]: propose, commit, fold, checkpoint. Its first lines are the law of use.
+//! 4. [`domains`]: the bank.
+//! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
+//! 6. [`protocol`] and [`guest`]: the messages, and the object that answers them.
+//! 7. [`driver`]: what both hosts do with a guest and a store.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod ids;
+pub mod limits;
+pub mod time;
+pub mod json;
+pub mod fields;
+pub mod errors;
+pub mod commit;
+pub mod record;
+pub mod tagged;
+pub mod chain;
+pub mod read;
+pub mod decider;
+pub mod projection;
+pub mod registry;
+pub mod engine;
+pub mod domains;
+pub mod http;
+pub mod protocol;
+pub mod guest;
+pub mod driver;

@@ -1,0 +1,45 @@
+//! Every bound of the core, in one place, units last in the name.
+//!
+//! Owns numbers. A bound that a person may set is in `settings`; these here are the same for
+//! every host and every log.
+
+/// Characters of an id given by a caller.
+pub const ID_CHARS_MAX: usize = 128;
+/// Characters of a partition's name.
+pub const PARTITION_CHARS_MAX: usize = 63;
+/// Characters of an idempotency key.
+pub const KEY_CHARS_MAX: usize = 255;
+/// Characters of correlation ids, causation ids and actors.
+pub const HEADER_ID_CHARS_MAX: usize = 255;
+/// `Foldlog-Meta-*` headers of one command.
+pub const META_COUNT_MAX: usize = 16;
+/// Characters of a `Foldlog-Meta-*` name, after the prefix.
+pub const META_NAME_CHARS_MAX: usize = 64;
+/// Characters of a `Foldlog-Meta-*` value.
+pub const META_VALUE_CHARS_MAX: usize = 256;
+/// Request line and headers together, in bytes.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Items of a list when the caller does not say.
+pub const LIST_LIMIT_DEFAULT: u32 = 100;
+/// Items of a list at most.
+pub const LIST_LIMIT_MAX: u32 = 1_000;
+/// A list, or a page of stored commits, ends here, after at least one item.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// One commit; a Durable Object's row holds 2 MB.
+pub const COMMIT_BYTES_MAX: usize = 1_800_000;
+/// Largest amount, balance, position and version: what JavaScript holds exactly, 2^53−1.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// Rounds of reading that one input may take.
+pub const STAGE_ROUNDS_MAX: u32 = 16;
+/// Bytes of rows and commits that one input may read.
+pub const STAGE_READ_BYTES_MAX: usize = 4 << 20;
+/// Commits handed to the guest in one fold.
+pub const FOLD_COMMITS_MAX: u32 = 4_096;
+/// Positions in one chunk of an index.
+pub const POSTINGS_CHUNK: u32 = 128;
+/// Expired idempotency keys that one commit drops.
+pub const EXPIRED_KEYS_PER_COMMIT: u32 = 64;
+/// Index entries that one page of a list with several filters looks at.
+pub const FILTER_SCAN_MAX: usize = 4_096;
+/// Transactions shown with an account.
+pub const TRANSACTIONS_SHOWN: u32 = 100;

@@ -1,0 +1,414 @@
+//! The guest's protocol: every message that crosses the boundary between a host and the guest.
+//!
+//! Owns the operation numbers, the message types and their encoding (postcard, fields in order).
+//! Knows nothing of memory layout (the guest's ABI file does) nor of what the messages are about:
+//! rows are bytes, commits are lines of text.
+//!
+//! Invariant: host and guest are built from one [`ABI_VERSION`]; any other pair refuses to open,
+//! so a message never has to be understood by another version.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
+pub const ABI_VERSION: u32 = 1;
+
+/// What a host asks of the guest. The numbers are part of the ABI and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Op {
+    /// `() -> Description`.
+    Describe = 1,
+    /// `Open -> Opened`. Once per instance, before anything else.
+    Open = 2,
+    /// `Fold -> FoldStep`: takes stored commits into the rows.
+    Fold = 3,
+    /// `Input -> StageStep`: proposes, changes nothing.
+    Stage = 4,
+    /// `Vec<Answer> -> FoldStep | StageStep`, whichever asked with `Need`.
+    Supply = 5,
+    /// `() -> ()`: takes the held proposal in; can not fail.
+    Commit = 6,
+    /// `() -> ()`: drops the held proposal.
+    Rollback = 7,
+    /// `() -> Block`: the commits taken in since the last call, hashes still zeros.
+    TakeBlock = 8,
+    /// `() -> CheckpointPart`: all changed rows, in parts, the last one with the checkpoint.
+    TakeCheckpoint = 9,
+}
+
+impl Op {
+    /// The operation of a number, if there is one.
+    pub const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Describe,
+            2 => Self::Open,
+            3 => Self::Fold,
+            4 => Self::Stage,
+            5 => Self::Supply,
+            6 => Self::Commit,
+            7 => Self::Rollback,
+            8 => Self::TakeBlock,
+            9 => Self::TakeCheckpoint,
+            _ => return None,
+        })
+    }
+}
+
+/// How a call ended: the first byte of every result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// The operation's own answer follows.
+    Ok = 0,
+    /// A [`Refusal`] follows; the guest's state is as before.
+    Refused = 1,
+}
+
+/// Why the guest did not do what it was asked. Always the host's fault or damaged data, never a
+/// client's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was wrong.
+    pub reason: RefusalReason,
+    /// For a person reading the host's log.
+    pub detail: String,
+}
+
+/// The reasons of a [`Refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusalReason {
+    /// The message could not be decoded.
+    Malformed,
+    /// The operation does not fit the state: not open, or a proposal is (or is not) held.
+    OutOfOrder,
+    /// The log's format version is not this guest's.
+    Format,
+    /// A stored commit does not follow from the ones before it, or can not be read.
+    Corrupt,
+}
+
+/// What a module says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// [`ABI_VERSION`] of the module.
+    pub abi: u32,
+    /// Highest log format version it reads and the one it writes.
+    pub format: u32,
+    /// Version of the module, as its crate states it.
+    pub version: String,
+    /// Aggregate types with their revisions, in registry order.
+    pub aggregates: Vec<(String, u32)>,
+    /// Projections with their revisions, in registry order.
+    pub projections: Vec<(String, u32)>,
+    /// Event types any aggregate can produce.
+    pub events: Vec<String>,
+    /// `METHOD /path` of every route.
+    pub routes: Vec<String>,
+}
+
+/// A fresh instance's first message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// Name of the partition.
+    pub partition: String,
+    /// Incarnation that this host acts for; becomes part of genesis when the log is empty.
+    pub incarnation: [u8; 16],
+    /// Seed of the row cache's hashing; never reaches any output.
+    pub hash_seed: u64,
+    /// SHA-256 of the module's bytes.
+    pub guest: [u8; 32],
+    /// Settings that reach decisions, and the two bounds on memory.
+    pub settings: OpenSettings,
+    /// The stored genesis line; `None` when the log is empty.
+    pub genesis: Option<String>,
+    /// Position of the last stored commit's last event; 0 when there is none.
+    pub head: u64,
+    /// The stored checkpoint row, as written by [`CheckpointPart::checkpoint`].
+    pub checkpoint: Option<Vec<u8>>,
+    /// Projections that trapped under this host since the last checkpoint.
+    pub quarantined: Vec<Quarantine>,
+}
+
+/// A projection that stopped, where, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Index of the projection in [`Description::projections`].
+    pub projection: u32,
+    /// Position of the event it failed on.
+    pub position: u64,
+    /// What happened, for people.
+    pub reason: String,
+}
+
+/// The settings a guest is opened with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSettings {
+    /// Days an idempotency key is remembered, in recorded time.
+    pub idempotency_days: u32,
+    /// Whether commits record the command's payload, or only its SHA-256.
+    pub record_commands: bool,
+    /// Bytes a request's body may have; told in the answer to one that has more.
+    pub body_bytes_max: u64,
+    /// Bytes of rows the cache may hold.
+    pub row_cache_max: u64,
+    /// Bytes the guest's allocator may hand out.
+    pub guest_memory_max: u64,
+}
+
+/// Answer to [`Op::Open`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The host folds the commits after this position, up to [`Open::head`], before staging.
+    pub fold_after: u64,
+    /// Whether the stored rows are of use. When not, the host deletes them before it folds.
+    pub rows_usable: bool,
+}
+
+/// Stored commits to take in, in order, without gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold<'a> {
+    /// Commit lines joined by `,\n`: a block's body without its brackets.
+    #[serde(borrow)]
+    pub blocks: Vec<&'a str>,
+}
+
+/// How far a fold got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FoldStep {
+    /// Rows are missing: answer them with [`Op::Supply`].
+    Need(Vec<Query>),
+    /// All commits of the message are taken in.
+    Done {
+        /// Position of the last event taken in.
+        position: u64,
+        /// Changed rows fill their share of the cache: take a checkpoint before the next fold.
+        checkpoint_due: bool,
+    },
+    /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
+    CheckpointDue,
+}
+
+/// Time and entropy of one input, made by the host in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Wall clock, as read.
+    pub clock: Time,
+    /// 16 random bytes.
+    pub entropy: [u8; 16],
+}
+
+/// One input to decide or answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input<'a> {
+    /// When, and with what entropy.
+    pub stamp: Stamp,
+    /// What.
+    #[serde(borrow)]
+    pub request: Request<'a>,
+    /// What only the process knows, for the routes that tell it.
+    pub process: Process,
+}
+
+/// An HTTP request as the host received it. Bytes are checked by the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request<'a> {
+    /// Method, as received.
+    pub method: &'a str,
+    /// Path and query, as received: `/p/x/queries/account/a?limit=3`.
+    pub target: &'a str,
+    /// Headers, names in lower case, in the order received.
+    #[serde(borrow)]
+    pub headers: Vec<(&'a str, &'a [u8])>,
+    /// The body, or why there is none.
+    #[serde(borrow)]
+    pub body: Body<'a>,
+    /// SHA-256 of the method, the path and the body, made when an `Idempotency-Key` was given.
+    pub fingerprint: Option<[u8; 32]>,
+}
+
+/// A request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body<'a> {
+    /// All bytes of it; empty when there was none.
+    Whole(&'a [u8]),
+    /// It is longer than `body_bytes_max` and was not read to its end.
+    TooLarge,
+}
+
+/// What the process knows and the log does not. Zeros where a host can not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// `native` or `worker`.
+    pub host: String,
+    /// Seconds since the partition was opened.
+    pub uptime_seconds: u64,
+    /// Commands committed since then.
+    pub commands_processed: u64,
+    /// Commands rejected since then.
+    pub commands_rejected: u64,
+    /// Median microseconds to stage one input.
+    pub p50_micros: u64,
+    /// 99th percentile of the same.
+    pub p99_micros: u64,
+    /// Position of the stored checkpoint.
+    pub checkpoint: u64,
+}
+
+/// What became of a staged input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StageStep {
+    /// Reads missed: answer all of them, in order, with [`Op::Supply`].
+    Need(Vec<Query>),
+    /// Settled, but for [`Op::Commit`] or [`Op::Rollback`] when it proposes something.
+    Done(Outcome),
+}
+
+/// The answer to a staged input, and what it proposes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The HTTP answer; leaves only after the proposal is stored.
+    pub response: Response,
+    /// Where in the answer the host writes hashes.
+    pub holes: Vec<Hole>,
+    /// What kind of input it was, for counting.
+    pub kind: Kind,
+    /// Position of the last event it proposes; `None` when it proposes nothing.
+    pub proposed: Option<u64>,
+    /// Changed rows fill their share of the cache: store a checkpoint with this batch.
+    pub checkpoint_due: bool,
+    /// The body is followed by stored commits, a line each.
+    pub export: Option<ExportFrom>,
+}
+
+/// Where an export starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExportFrom {
+    /// With the genesis line.
+    Genesis,
+    /// With the first commit after this position.
+    After(u64),
+}
+
+/// What an input turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// A command that commits, or repeats an earlier answer.
+    Command,
+    /// A command that was refused.
+    Rejected,
+    /// Anything else.
+    Read,
+}
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Headers in the order they are sent; names in their usual spelling.
+    pub headers: Vec<(String, String)>,
+    /// The body's bytes.
+    pub body: Vec<u8>,
+}
+
+/// 64 zeros in an answer that the host replaces by a commit's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// Header the hole is in (its value is the hole), or `None` for the body.
+    pub header: Option<u32>,
+    /// Offset of the zeros in the body; 0 for a header.
+    pub offset: u64,
+    /// A position within the commit whose hash it is; 0 is genesis.
+    pub position: u64,
+}
+
+/// What a guest may read. Five small questions, so anything can be a store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Query {
+    /// The commits that hold these positions, one line each, in the order asked.
+    Commits {
+        /// Positions, each ≥ 1 and at most the head.
+        positions: Vec<u64>,
+    },
+    /// Commits with a first position beyond (descending: below) `after`, in that direction.
+    CommitsAfter {
+        /// Excluded bound on the first position.
+        after: u64,
+        /// At most this many commits; a store may give fewer when they pass 1 MB, at least one.
+        limit: u32,
+        /// From high to low.
+        descending: bool,
+    },
+    /// One row.
+    Row(RowKey),
+    /// The rows of a view after a key, in key order.
+    Rows {
+        /// View and generation.
+        view: View,
+        /// Excluded lower bound; empty for the start of the prefix.
+        after_key: Vec<u8>,
+        /// Only keys starting so.
+        prefix: Vec<u8>,
+        /// At most this many.
+        limit: u32,
+    },
+}
+
+/// A view's rows of one generation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct View {
+    /// Name of the view.
+    pub name: String,
+    /// Generation of its rows.
+    pub generation: u32,
+}
+
+/// Names one stored row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowKey {
+    /// View and generation.
+    pub view: View,
+    /// The key's bytes.
+    pub key: Vec<u8>,
+}
+
+/// The answer to one [`Query`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Commit lines.
+    Commits(Vec<String>),
+    /// The row's value, or its proven absence.
+    Row(Option<Vec<u8>>),
+    /// Rows in key order; fewer than the limit means that there are no more.
+    Rows(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// Commits taken in since the last call, as they are stored but for their hashes (64 zeros).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Genesis line, with the very first commit of a log.
+    pub genesis: Option<String>,
+    /// First position, last position and line of each commit.
+    pub commits: Vec<(u64, u64, String)>,
+    /// More commits follow: call again, store all parts in one transaction.
+    pub more: bool,
+}
+
+/// A part of the changed rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointPart {
+    /// Changed rows by view, in key order; `None` deletes.
+    pub rows: Vec<(View, Vec<RowChange>)>,
+    /// Views whose rows are of no use any more: deleted whole.
+    pub dropped: Vec<View>,
+    /// With the last part: the checkpoint row, and its position.
+    pub checkpoint: Option<(u64, Vec<u8>)>,
+}
+
+/// A row's key and its new value.
+pub type RowChange = (Vec<u8>, Option<Vec<u8>>);

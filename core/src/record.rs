@@ -1,0 +1,71 @@
+//! Records: one event of a commit with everything that is known about it.
+//!
+//! Owns how a commit's line falls into records. Refuses to know how records are shown.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use crate::commit::{Commit, Event, SCHEMA_VERSION};
+use crate::ids;
+use crate::time::Time;
+
+/// One event and its metadata.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its place in the partition, from 1.
+    pub position: u64,
+    /// When it was recorded.
+    pub time: Time,
+    /// Type of its stream.
+    pub aggregate_type: &'a str,
+    /// Id of its stream.
+    pub aggregate_id: &'a str,
+    /// The event.
+    pub event: &'a Event<'a>,
+    /// The commit it belongs to.
+    pub commit: &'a Commit<'a>,
+}
+
+impl<'a> Record<'a> {
+    /// The records of a commit, in order.
+    pub fn all(commit: &'a Commit<'a>, time: Time) -> impl Iterator<Item = Self> {
+        commit.events.iter().zip(commit.position..).map(move |(event, position)| {
+            let (aggregate_type, aggregate_id) = ids::split_stream(&event.stream).unwrap_or((&event.stream, ""));
+            Record { position, time, aggregate_type, aggregate_id, event, commit }
+        })
+    }
+
+    /// The event's id.
+    pub fn id(&self) -> Cow<'a, str> {
+        self.event.id.as_deref().map_or_else(|| Cow::Owned(ids::event_id(self.position)), Cow::Borrowed)
+    }
+
+    /// The event's type.
+    pub fn event_type(&self) -> &'a str {
+        &self.event.event_type
+    }
+
+    /// The event's data: a JSON text.
+    pub fn data(&self) -> &'a str {
+        self.event.data.get()
+    }
+
+    /// Version of the data's schema.
+    pub fn schema_version(&self) -> &'a str {
+        self.event.schema_version.as_deref().unwrap_or(SCHEMA_VERSION)
+    }
+
+    /// The correlation id given by the caller, or the id of the commit's first event.
+    pub fn correlation_id(&self) -> Cow<'a, str> {
+        match &self.commit.correlation_id {
+            Some(id) => Cow::Borrowed(id),
+            None => first_event_id(self.commit),
+        }
+    }
+}
+
+/// The id of a commit's first event.
+pub fn first_event_id<'a>(commit: &'a Commit<'a>) -> Cow<'a, str> {
+    let given = commit.events.first().and_then(|event| event.id.as_deref());
+    given.map_or_else(|| Cow::<str>::Owned(String::from(&ids::event_id(commit.position))), Cow::Borrowed)
+}

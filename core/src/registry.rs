@@ -1,0 +1,100 @@
+//! The registry: which domains a module is made of.
+//!
+//! Owns the list and what may not be in it. A new domain is one line in [`Registry::standard`], or
+//! a registry of the user's own.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec};
+use crate::domains;
+use crate::projection::AnyProjection;
+
+/// What a module is made of.
+pub struct Registry {
+    /// Version of the module, as `describe` and `/health` tell it.
+    pub version: &'static str,
+    /// Its kinds of streams.
+    pub aggregates: Vec<Box<dyn AnyAggregate>>,
+    /// Its read models.
+    pub projections: Vec<Box<dyn AnyProjection>>,
+}
+
+impl core::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let names = self.aggregates.iter().map(|a| a.spec().aggregate_type);
+        f.debug_list().entries(names).entries(self.projections.iter().map(|p| p.spec().name)).finish()
+    }
+}
+
+/// Names in paths that are taken.
+const RESERVED: [&str; 4] = ["id", "stream", "live", "ws"];
+
+impl Registry {
+    /// The domains this repository ships.
+    pub fn standard() -> Self {
+        let mut registry = Self::new(env!("CARGO_PKG_VERSION"));
+        domains::bank::register(&mut registry);
+        #[cfg(feature = "faults")]
+        domains::faults::register(&mut registry);
+        registry
+    }
+
+    /// An empty registry.
+    pub const fn new(version: &'static str) -> Self {
+        Self { version, aggregates: Vec::new(), projections: Vec::new() }
+    }
+
+    /// Says what is wrong with it: names that are taken, claimed twice, or not allowed.
+    pub fn check(&self) -> Result<(), String> {
+        let mut names: Vec<(&str, &str)> = Vec::new();
+        for spec in self.aggregates.iter().map(|a| a.spec()) {
+            if RESERVED.contains(&spec.name) || spec.name.starts_with('~') {
+                return Err(format!("the aggregate name `{}` is reserved", spec.name));
+            }
+            let starts = spec.aggregate_type.starts_with(|c: char| c.is_ascii_uppercase());
+            if !starts || spec.aggregate_type.contains(':') {
+                return Err(format!("the type `{}` must start with A-Z and hold no colon", spec.aggregate_type));
+            }
+            names.push(("aggregate", spec.name));
+            names.push(("view", spec.aggregate_type));
+            names.extend(spec.commands.iter().map(|command| ("command", command.path)));
+        }
+        for spec in self.projections.iter().map(|p| p.spec()) {
+            if !spec.name.starts_with(|c: char| c.is_ascii_uppercase()) {
+                return Err(format!("the projection `{}` must start with A-Z", spec.name));
+            }
+            names.push(("view", spec.name));
+        }
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair.first() == pair.last()) {
+            Some([(kind, name), ..]) => Err(format!("the {kind} name `{name}` is claimed twice")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The aggregate of a type, and its index.
+    pub fn by_type(&self, aggregate_type: &str) -> Option<(usize, &dyn AnyAggregate)> {
+        self.find(|spec| spec.aggregate_type == aggregate_type)
+    }
+
+    /// The aggregate of a name in paths, and its index.
+    pub fn by_name(&self, name: &str) -> Option<(usize, &dyn AnyAggregate)> {
+        self.find(|spec| spec.name == name)
+    }
+
+    fn find(&self, wanted: impl Fn(&AggregateSpec) -> bool) -> Option<(usize, &dyn AnyAggregate)> {
+        let mut all = self.aggregates.iter().enumerate();
+        all.find(|(_, a)| wanted(a.spec())).map(|(index, a)| (index, a.as_ref()))
+    }
+
+    /// The command of a name in paths, and the aggregate that takes it.
+    pub fn command(&self, path: &str) -> Option<(&'static AggregateSpec, &'static CommandSpec)> {
+        self.aggregates.iter().find_map(|a| {
+            let spec = a.spec();
+            spec.commands.iter().find(|command| command.path == path).map(|command| (spec, command))
+        })
+    }
+}
