@@ -1,0 +1,94 @@
+#!/bin/sh
+# Owns build/: turns the sources into the files that the hosts load, and replaces only those
+# whose bytes changed, so that nothing after it is rebuilt for a new time stamp.
+#
+#   wasm/build.sh guest          build/guest.wasm, the module that both hosts run
+#   wasm/build.sh guest-faults   build/guest-faults.wasm, the same with faults to inject (tests)
+#   wasm/build.sh worker         build/worker/, all that wrangler or workerd loads
+#   wasm/build.sh sizes          what `wrangler deploy --outdir build/deploy` would send
+set -eu
+cd -P "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+
+replace() { cmp -s "$1" "$2" || { mkdir -p "$(dirname "$2")" && cp "$1" "$2.new" && mv "$2.new" "$2"; }; }
+
+# compile TARGET_DIR PACKAGE [cargo options]: prints the path of the module.
+compile() {
+    dir=$1 package=$2
+    shift 2
+    module=$dir/wasm32-unknown-unknown/release/$(echo "$package" | tr - _).wasm
+    # The first build shows progress, later ones only what is wrong.
+    [ -e "$module" ] && set -- -q "$@"
+    cargo build --release -p "$package" --target wasm32-unknown-unknown --target-dir "$dir" "$@" >&2
+    echo "$module"
+}
+
+# Both packages use the same flags and so share compiled dependencies. No path of this machine
+# reaches the module: another checkout builds the same bytes.
+environment() {
+    RUSTUP_TOOLCHAIN=$(wasm/setup.sh toolchain)
+    export RUSTUP_TOOLCHAIN
+    unit=$(printf '\037')
+    sysroot=$(rustc --print sysroot)
+    flags=--remap-path-prefix=$PWD=/foldlog
+    flags=$flags$unit--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo
+    flags=$flags$unit--remap-path-prefix=$sysroot=/rust
+    if ! [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown" ]; then
+        # Debian's compiler (wasm/setup.sh): build std along, which asks for the bootstrap key.
+        export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
+        export CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+        export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-19
+    fi
+    export CARGO_ENCODED_RUSTFLAGS="$flags"
+    # Promises and futures through js-sys alone, as worker-build has it.
+    export WASM_BINDGEN_USE_JS_SYS=1
+}
+
+guest() {
+    replace "$(compile "$target" foldlog-guest)" build/guest.wasm
+}
+
+# A target directory of its own: with one, each build would evict the other's module.
+guest_faults() {
+    replace "$(compile "$target/faults" foldlog-guest --features faults)" build/guest-faults.wasm
+}
+
+# What worker-build does, without its downloads.
+worker() {
+    module=$(compile "$target" foldlog-worker)
+    new=build/worker.new
+    rm -rf "$new"
+    build/tools/wasm-bindgen "$module" --out-dir "$new/bindgen" --out-name index \
+        --target module --no-typescript --experimental-reset-state-function
+    # Neither esbuild nor every workerd knows source phase imports; of a .wasm file the plain
+    # import is the same module.
+    sed 's/import source /import /' "$new/bindgen/index.js" >"$new/bindgen/main.js"
+    # One file: the snippets' names hold hashes, which a workerd configuration could not list.
+    wasm/node node_modules/.bin/esbuild "$new/bindgen/main.js" --bundle --format=esm \
+        --external:./index_bg.wasm --external:'cloudflare:*' --log-level=warning \
+        --outfile="$new/index.js"
+    replace "$new/index.js" build/worker/index.js
+    replace "$new/bindgen/index_bg.wasm" build/worker/index_bg.wasm
+    replace build/guest.wasm build/worker/guest.wasm
+    replace wasm/worker/entry.mjs build/worker/entry.mjs
+    rm -rf "$new"
+}
+
+# Per file and in all; the gzipped total is what Cloudflare counts (our goal: 600 KB).
+sizes() {
+    raw_total=0 gz_total=0
+    for file in build/deploy/*.wasm build/deploy/*.js; do
+        raw=$(wc -c <"$file") gz=$(gzip -9c "$file" | wc -c)
+        raw_total=$((raw_total + raw)) gz_total=$((gz_total + gz))
+        printf '%9d %9d gzipped  %s\n' "$raw" "$gz" "${file##*/}"
+    done
+    printf '%9d %9d gzipped  total\n' "$raw_total" "$gz_total"
+}
+
+case ${1:-} in
+guest) wasm/setup.sh guest; environment; guest ;;
+guest-faults) wasm/setup.sh guest; environment; guest_faults ;;
+worker) wasm/setup.sh worker; environment; guest; worker ;;
+sizes) sizes ;;
+*) echo "usage: wasm/build.sh guest|guest-faults|worker|sizes" >&2; exit 1 ;;
+esac
