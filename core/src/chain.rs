@@ -81,7 +81,8 @@ pub fn position(line: &str) -> Option<u64> {
     let end = digits.find(',')?;
     let digits = digits.get(..end)?;
     // One spelling per number: no sign, no leading zero.
-    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    let plain =
+        digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     if plain { digits.parse().ok() } else { None }
 }
 
@@ -140,7 +141,9 @@ impl Broken {
     /// First position that can not be trusted.
     pub const fn position(&self) -> u64 {
         match self {
-            Self::NotACommit(position) | Self::OutOfOrder(position) | Self::Hash(position) => *position,
+            Self::NotACommit(position) | Self::OutOfOrder(position) | Self::Hash(position) => {
+                *position
+            }
         }
     }
 }
@@ -174,6 +177,11 @@ pub fn lines(body: &str) -> impl DoubleEndedIterator<Item = &str> {
     inner(body).split('\n').map(|line| line.strip_suffix(',').unwrap_or(line))
 }
 
+/// The commit that holds `position`: the last one that starts at or before it.
+pub fn line_of(body: &str, position: u64) -> Option<&str> {
+    lines(body).rev().find(|line| self::position(line).is_some_and(|first| first <= position))
+}
+
 /// A block's body without its brackets.
 pub fn inner(body: &str) -> &str {
     body.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(body)
@@ -197,7 +205,8 @@ pub fn pack(commits: impl IntoIterator<Item = (u64, u64, String)>) -> Vec<Stored
     for (first, last, line) in commits {
         match blocks.last_mut() {
             Some(block)
-                if block.body.len().saturating_add(line.len()).saturating_add(3) <= BLOCK_BYTES_MAX =>
+                if block.body.len().saturating_add(line.len()).saturating_add(3)
+                    <= BLOCK_BYTES_MAX =>
             {
                 block.body.push_str(",\n");
                 block.body.push_str(&line);
@@ -240,7 +249,12 @@ pub fn seal_row(view: &str, generation: u32, key: &[u8], value: &[u8]) -> Vec<u8
 }
 
 /// A stored value without its checksum; `None` when they do not match.
-pub fn unseal_row<'a>(view: &str, generation: u32, key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+pub fn unseal_row<'a>(
+    view: &str,
+    generation: u32,
+    key: &[u8],
+    stored: &'a [u8],
+) -> Option<&'a [u8]> {
     let (value, sum) = stored.split_last_chunk::<4>()?;
     (*sum == row_checksum(view, generation, key, value)).then_some(value)
 }

@@ -7,105 +7,78 @@
 //! Invariant: reading a line and writing what was read gives the same line, so what a decision
 //! proposes and what a fold reads go through the same code.
 
+mod read;
+
+pub use read::Unreadable;
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::chain::{HASH_HOLE, hex};
 use crate::json::{push_string, push_unsigned};
-use crate::time::Time;
 
 /// Schema version of an event that states none.
 pub const SCHEMA_VERSION: &str = "1.0.0";
 
 /// One line of a log after genesis.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Commit<'a> {
     /// Position of the first event.
     pub position: u64,
     /// When, ISO 8601; never before the commit before.
-    #[serde(borrow)]
     pub time: Cow<'a, str>,
     /// The raw clock, only when it differed.
-    #[serde(borrow, default)]
     pub clock: Option<Cow<'a, str>>,
     /// Who.
-    #[serde(borrow, default)]
     pub actor: Option<Cow<'a, str>>,
     /// Given by the caller; the first event's id otherwise, and then not stored.
-    #[serde(borrow, default)]
     pub correlation_id: Option<Cow<'a, str>>,
     /// Given by the caller.
-    #[serde(borrow, default)]
     pub causation_id: Option<Cow<'a, str>>,
     /// W3C trace context.
-    #[serde(borrow, default)]
     pub traceparent: Option<Cow<'a, str>>,
     /// `Foldlog-Meta-*` pairs: one JSON object, names sorted.
-    #[serde(borrow, default)]
-    pub meta: Option<&'a RawValue>,
+    pub meta: Option<&'a str>,
     /// 32 hex digits, only when the decision drew from it.
-    #[serde(borrow, default)]
     pub entropy: Option<Cow<'a, str>>,
     /// Settings that reach decisions, in the first commit decided under them.
-    #[serde(borrow, default)]
-    pub settings: Option<&'a RawValue>,
+    pub settings: Option<&'a str>,
     /// SHA-256 of the guest, in the first commit decided by it.
-    #[serde(borrow, default)]
     pub guest: Option<Cow<'a, str>>,
     /// The command that caused it, when a client sent one.
-    #[serde(borrow, default)]
     pub command: Option<Command<'a>>,
     /// The reaction that caused it, when the system did.
-    #[serde(default)]
     pub cause: Option<Cause<'a>>,
     /// At least one.
-    #[serde(borrow)]
     pub events: Vec<Event<'a>>,
     /// What process managers asked for: a JSON array.
-    #[serde(borrow, default)]
-    pub reactions: Option<&'a RawValue>,
+    pub reactions: Option<&'a str>,
     /// SHA-256 of the previous hash and this line without its hash.
-    #[serde(borrow, default)]
     pub hash: Option<Cow<'a, str>>,
 }
 
 /// A client's command as it is recorded.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Command<'a> {
     /// Its name.
-    #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// Its version; 1 is not stored.
-    #[serde(default = "one")]
     pub version: u32,
     /// Its payload, without insignificant white space.
-    #[serde(borrow, default)]
-    pub data: Option<&'a RawValue>,
+    pub data: Option<&'a str>,
     /// SHA-256 of the payload, where payloads are not recorded.
-    #[serde(borrow, default)]
     pub sha256: Option<Cow<'a, str>>,
     /// Idempotency key.
-    #[serde(borrow, default)]
     pub key: Option<Cow<'a, str>>,
     /// SHA-256 of method, path and body, with a key.
-    #[serde(borrow, default)]
     pub request: Option<Cow<'a, str>>,
 }
 
-const fn one() -> u32 {
-    1
-}
-
 /// A process manager's reaction that led to a commit.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause<'a> {
     /// Name of the process manager.
-    #[serde(borrow)]
     pub manager: Cow<'a, str>,
     /// First position of the commit that holds the reaction.
     pub position: u64,
@@ -114,58 +87,42 @@ pub struct Cause<'a> {
 }
 
 /// One event of a commit.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct Event<'a> {
     /// Its id, when it does not follow from its position.
-    #[serde(borrow, default)]
     pub id: Option<Cow<'a, str>>,
     /// Its type.
-    #[serde(borrow, rename = "type")]
     pub event_type: Cow<'a, str>,
     /// Version of its data's schema; [`SCHEMA_VERSION`] is not stored.
-    #[serde(borrow, default)]
     pub schema_version: Option<Cow<'a, str>>,
     /// `Type:id`.
-    #[serde(borrow)]
     pub stream: Cow<'a, str>,
     /// Its place in its stream, from 1.
     pub version: u64,
     /// Its data: a JSON value.
-    #[serde(borrow)]
-    pub data: &'a RawValue,
+    pub data: &'a str,
 }
 
 /// The genesis line.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Genesis<'a> {
     /// 0.
     pub position: u64,
     /// Version of the stored format.
     pub format: u32,
     /// Name of the partition.
-    #[serde(borrow)]
     pub partition: Cow<'a, str>,
     /// 32 hex digits.
-    #[serde(borrow)]
     pub incarnation: Cow<'a, str>,
     /// When it came into being.
-    #[serde(borrow)]
     pub time: Cow<'a, str>,
     /// Settings that reach decisions.
-    #[serde(borrow)]
-    pub settings: &'a RawValue,
+    pub settings: &'a str,
     /// SHA-256 of the guest.
-    #[serde(borrow)]
     pub guest: Cow<'a, str>,
 }
 
 impl<'a> Commit<'a> {
-    /// Reads a line. Unknown members are skipped: a later version may have added them.
-    pub fn parse(line: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(line)
-    }
-
     /// Position of the last event.
     pub fn last_position(&self) -> u64 {
         self.position.saturating_add(self.events.len() as u64).saturating_sub(1)
@@ -173,22 +130,22 @@ impl<'a> Commit<'a> {
 
     /// The line, with zeros where its hash belongs.
     pub fn line(&self) -> String {
-        let mut out = Line::start(self.position, self.events.iter().map(|e| e.data.get().len()).sum());
+        let mut out = Line::start(self.position, self.events.iter().map(|e| e.data.len()).sum());
         out.text("time", Some(&self.time));
         out.text("clock", self.clock.as_deref());
         out.text("actor", self.actor.as_deref());
         out.text("correlationId", self.correlation_id.as_deref());
         out.text("causationId", self.causation_id.as_deref());
         out.text("traceparent", self.traceparent.as_deref());
-        out.raw("meta", self.meta.map(RawValue::get));
+        out.raw("meta", self.meta);
         out.text("entropy", self.entropy.as_deref());
-        out.raw("settings", self.settings.map(RawValue::get));
+        out.raw("settings", self.settings);
         out.text("guest", self.guest.as_deref());
         if let Some(command) = &self.command {
             out.open("command");
             out.text("name", Some(&command.name));
             out.number("version", (command.version != 1).then_some(command.version.into()));
-            out.raw("data", command.data.map(RawValue::get));
+            out.raw("data", command.data);
             out.text("sha256", command.sha256.as_deref());
             out.text("key", command.key.as_deref());
             out.text("request", command.request.as_deref());
@@ -206,7 +163,7 @@ impl<'a> Commit<'a> {
             out.event(event);
         }
         out.0.push(']');
-        out.raw("reactions", self.reactions.map(RawValue::get));
+        out.raw("reactions", self.reactions);
         out.end()
     }
 }
@@ -214,12 +171,12 @@ impl<'a> Commit<'a> {
 impl Genesis<'_> {
     /// The line, with zeros where its hash belongs.
     pub fn line(&self) -> String {
-        let mut out = Line::start(0, self.settings.get().len());
+        let mut out = Line::start(0, self.settings.len());
         out.number("format", Some(self.format.into()));
         out.text("partition", Some(&self.partition));
         out.text("incarnation", Some(&self.incarnation));
         out.text("time", Some(&self.time));
-        out.raw("settings", Some(self.settings.get()));
+        out.raw("settings", Some(self.settings));
         out.text("guest", Some(&self.guest));
         out.end()
     }
@@ -275,10 +232,13 @@ impl Line {
         self.0.push_str(if self.0.ends_with('[') { "{" } else { ",{" });
         self.text("id", event.id.as_deref());
         self.text("type", Some(&event.event_type));
-        self.text("schemaVersion", event.schema_version.as_deref().filter(|v| *v != SCHEMA_VERSION));
+        self.text(
+            "schemaVersion",
+            event.schema_version.as_deref().filter(|v| *v != SCHEMA_VERSION),
+        );
         self.text("stream", Some(&event.stream));
         self.number("version", Some(event.version));
-        self.raw("data", Some(event.data.get()));
+        self.raw("data", Some(event.data));
         self.0.push('}');
     }
 
@@ -293,16 +253,15 @@ impl Line {
 pub fn settings_text(idempotency_days: u32, record_commands: bool) -> String {
     let mut out = String::from("{\"idempotencyDays\":");
     push_unsigned(&mut out, idempotency_days.into());
-    out.push_str(if record_commands { ",\"recordCommands\":true}" } else { ",\"recordCommands\":false}" });
+    out.push_str(if record_commands {
+        ",\"recordCommands\":true}"
+    } else {
+        ",\"recordCommands\":false}"
+    });
     out
 }
 
 /// 32 hex digits.
 pub fn hex16(bytes: &[u8; 16]) -> String {
     hex(bytes)
-}
-
-/// When a commit happened; the epoch when its time can not be read.
-pub fn time_of(commit: &Commit<'_>) -> Option<Time> {
-    Time::parse_iso(&commit.time)
 }

@@ -19,6 +19,7 @@ use crate::errors::{Code, Problem, Rejection};
 use crate::fields::Field;
 use crate::protocol::Stamp;
 use crate::read::{Reader, Stop};
+use crate::record::Record;
 use crate::tagged;
 use crate::time::Time;
 
@@ -106,7 +107,7 @@ pub trait Aggregate: 'static {
     /// An enum whose variants are named as in [`AggregateSpec::commands`].
     type Command: DeserializeOwned;
     /// An enum whose variants are named as in [`AggregateSpec::events`].
-    type Event: Serialize + DeserializeOwned;
+    type Event: Serialize + DeserializeOwned + 'static;
 
     /// What a command leads to. `None` is a stream that does not exist. No events: nothing to do.
     fn decide(
@@ -119,7 +120,12 @@ pub trait Aggregate: 'static {
     fn evolve(state: &mut Self::State, event: &Self::Event);
 
     /// The JSON that the query shows; `reader` gives the stream's own records.
-    fn show(id: &str, version: u64, state: &Self::State, reader: &mut Reader<'_, '_>) -> Result<String, Stop>;
+    fn show(
+        id: &str,
+        version: u64,
+        state: &Self::State,
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<String, Stop>;
 }
 
 /// Events as (type, JSON of the data).
@@ -137,10 +143,21 @@ pub trait AnyAggregate {
         data: &str,
         decision: &mut Decision<'_>,
     ) -> Result<NewEvents, Rejection>;
-    /// The state after an event, as bytes. An event of an unknown type changes nothing.
-    fn evolve(&self, state: Option<&[u8]>, event_type: &str, data: &str) -> Result<Vec<u8>, String>;
+    /// Appends the state after an event, as bytes. An event of an unknown type changes nothing.
+    fn evolve(
+        &self,
+        state: Option<&[u8]>,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String>;
     /// The JSON that the query shows.
-    fn show(&self, id: &str, version: u64, state: &[u8], reader: &mut Reader<'_, '_>) -> Result<String, Stop>;
+    fn show(
+        &self,
+        id: &str,
+        version: u64,
+        state: &[u8],
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<String, Stop>;
 }
 
 /// Erases an aggregate's types.
@@ -162,30 +179,46 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         data: &str,
         decision: &mut Decision<'_>,
     ) -> Result<NewEvents, Rejection> {
-        let broken = |what: &dyn core::fmt::Display| Problem::new(Code::Internal, format!("{what}"));
-        let state: Option<A::State> = state.map(postcard::from_bytes).transpose().map_err(|e| broken(&e))?;
-        let command: A::Command = tagged::read(command, data)
-            .map_err(|e| Problem::new(Code::InvalidField, format!("the body does not fit the command: {e}")))?;
+        let broken =
+            |what: &dyn core::fmt::Display| Problem::new(Code::Internal, format!("{what}"));
+        let state: Option<A::State> =
+            state.map(postcard::from_bytes).transpose().map_err(|e| broken(&e))?;
+        let command: A::Command = tagged::read(command, data).map_err(|e| {
+            Problem::new(Code::InvalidField, format!("the body does not fit the command: {e}"))
+        })?;
         A::decide(state.as_ref(), &command, decision)?
             .iter()
             .map(|event| tagged::write(event).map_err(|e| broken(&e)))
             .collect()
     }
 
-    fn evolve(&self, state: Option<&[u8]>, event_type: &str, data: &str) -> Result<Vec<u8>, String> {
+    fn evolve(
+        &self,
+        state: Option<&[u8]>,
+        record: &Record<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         let mut state: A::State = match state {
             Some(bytes) => postcard::from_bytes(bytes).map_err(|e| format!("stored state: {e}"))?,
             None => A::State::default(),
         };
-        if A::SPEC.events.contains(&event_type) {
-            let event = tagged::read(event_type, data).map_err(|e| format!("event {event_type}: {e}"))?;
-            A::evolve(&mut state, &event);
+        if A::SPEC.events.contains(&record.event_type()) {
+            A::evolve(&mut state, record.decode()?);
         }
-        postcard::to_allocvec(&state).map_err(|e| format!("state: {e}"))
+        *out =
+            postcard::to_extend(&state, core::mem::take(out)).map_err(|e| format!("state: {e}"))?;
+        Ok(())
     }
 
-    fn show(&self, id: &str, version: u64, state: &[u8], reader: &mut Reader<'_, '_>) -> Result<String, Stop> {
-        let state = postcard::from_bytes(state).map_err(|e| Stop::Fault(format!("stored state: {e}")))?;
+    fn show(
+        &self,
+        id: &str,
+        version: u64,
+        state: &[u8],
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<String, Stop> {
+        let state =
+            postcard::from_bytes(state).map_err(|e| Stop::Fault(format!("stored state: {e}")))?;
         A::show(id, version, &state, reader)
     }
 }

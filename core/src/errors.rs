@@ -144,7 +144,8 @@ impl Problem {
             body.push_str(token);
         }
         body.push('}');
-        let mut headers = alloc::vec![("Content-Type".to_string(), "application/problem+json".to_string())];
+        let mut headers =
+            alloc::vec![("Content-Type".to_string(), "application/problem+json".to_string())];
         if let Some(allow) = &self.allow {
             headers.push(("Allow".into(), allow.clone()));
         }

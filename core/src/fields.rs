@@ -54,8 +54,9 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Checks a minified JSON text against a closed field list.
     pub fn parse(text: &'a str, fields: &[Field]) -> Result<Self, Problem> {
-        let members = json::members(text)
-            .ok_or_else(|| Problem::new(Code::InvalidField, "the body must be a JSON object").text("field", ""))?;
+        let members = json::members(text).ok_or_else(|| {
+            Problem::new(Code::InvalidField, "the body must be a JSON object").text("field", "")
+        })?;
         for (name, token) in &members {
             match fields.iter().find(|field| field.name == name) {
                 Some(field) => check(field, token)?,
@@ -64,7 +65,8 @@ impl<'a> Fields<'a> {
         }
         for field in fields.iter().filter(|field| !field.optional) {
             if !members.iter().any(|(name, _)| name == field.name) {
-                let detail = format!("field `{}` is missing: {}", field.name, expectation(field.kind));
+                let detail =
+                    format!("field `{}` is missing: {}", field.name, expectation(field.kind));
                 return Err(Problem::new(Code::InvalidField, detail).text("field", field.name));
             }
         }
@@ -89,9 +91,13 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             }
             true
         }
-        FieldKind::Integer { min } => json::unsigned(token).is_some_and(|n| n >= min && n <= INTEGER_MAX),
+        FieldKind::Integer { min } => {
+            json::unsigned(token).is_some_and(|n| n >= min && n <= INTEGER_MAX)
+        }
         FieldKind::HeaderId => json::string(token).is_some_and(|text| is_header_id(&text)),
-        FieldKind::Text { chars_max } => json::string(token).is_some_and(|text| text.chars().count() <= chars_max),
+        FieldKind::Text { chars_max } => {
+            json::string(token).is_some_and(|text| text.chars().count() <= chars_max)
+        }
     };
     if ok { Ok(()) } else { Err(invalid(field)) }
 }
@@ -116,12 +122,16 @@ fn unknown(name: &str, fields: &[Field]) -> Problem {
 
 fn expectation(kind: FieldKind) -> String {
     match kind {
-        FieldKind::Id => format!("a string of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -"),
+        FieldKind::Id => {
+            format!("a string of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -")
+        }
         FieldKind::Integer { min } => {
             format!("a JSON integer from {min} to {INTEGER_MAX}, without fraction or exponent")
         }
         FieldKind::HeaderId => {
-            format!("a string of 1 to {HEADER_ID_CHARS_MAX} visible ASCII characters or spaces, not starting with ~")
+            format!(
+                "a string of 1 to {HEADER_ID_CHARS_MAX} visible ASCII characters or spaces, not starting with ~"
+            )
         }
         FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
     }
@@ -135,7 +145,9 @@ pub fn schema(field: &Field) -> String {
             out.push_str("{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{1,128}$\"");
         }
         FieldKind::Integer { min } => {
-            out.push_str(&format!("{{\"type\":\"integer\",\"minimum\":{min},\"maximum\":{INTEGER_MAX}"));
+            out.push_str(&format!(
+                "{{\"type\":\"integer\",\"minimum\":{min},\"maximum\":{INTEGER_MAX}"
+            ));
         }
         FieldKind::HeaderId => {
             out.push_str("{\"type\":\"string\",\"pattern\":\"^[ -}][ -~]{0,254}$\"");

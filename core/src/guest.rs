@@ -5,6 +5,7 @@
 //!
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -20,8 +21,8 @@ use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::{
-    ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome, Process, Query,
-    Refusal, RefusalReason, StageStep, Stamp, Status,
+    ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome,
+    Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status,
 };
 use crate::registry::Registry;
 
@@ -45,7 +46,7 @@ struct Opened {
 #[derive(Debug)]
 enum UnderWay {
     Nothing,
-    Stage(Staging),
+    Stage(Box<Staging>),
     Fold(Folding),
 }
 
@@ -76,7 +77,8 @@ fn refuse<T>(reason: RefusalReason, detail: impl ToString) -> Result<T, Refusal>
 }
 
 fn decode<'de, T: Deserialize<'de>>(message: &'de [u8]) -> Result<T, Refusal> {
-    postcard::from_bytes(message).map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
+    postcard::from_bytes(message)
+        .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
 }
 
 fn encode<T: Serialize>(answer: &T) -> Answered {
@@ -131,13 +133,7 @@ impl Guest {
             Op::TakeCheckpoint if open.proposal.is_some() => {
                 refuse(RefusalReason::OutOfOrder, "a proposal is held")
             }
-            Op::TakeCheckpoint => {
-                // What was supplied would be older than the rows that become clean now.
-                if let UnderWay::Fold(folding) = &mut open.under_way {
-                    open.engine.learn(&mut folding.supplied);
-                }
-                encode(&open.engine.take_checkpoint())
-            }
+            Op::TakeCheckpoint => encode(&open.engine.take_checkpoint()),
             Op::Describe | Op::Open => refuse(RefusalReason::OutOfOrder, "answered above"),
         }
     }
@@ -149,10 +145,19 @@ impl Guest {
             abi: ABI_VERSION,
             format: FORMAT_VERSION,
             version: self.registry.version.into(),
-            aggregates: aggregates.clone().map(|spec| (spec.aggregate_type.into(), spec.revision)).collect(),
+            aggregates: aggregates
+                .clone()
+                .map(|spec| (spec.aggregate_type.into(), spec.revision))
+                .collect(),
             projections: projections.map(|spec| (spec.name.into(), spec.revision)).collect(),
-            events: aggregates.flat_map(|spec| spec.events.iter().map(ToString::to_string)).collect(),
-            routes: self.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect(),
+            events: aggregates
+                .flat_map(|spec| spec.events.iter().map(ToString::to_string))
+                .collect(),
+            routes: self
+                .routes
+                .iter()
+                .map(|route| format!("{} {}", route.method, route.path))
+                .collect(),
         }
     }
 
@@ -166,7 +171,12 @@ impl Guest {
         let body_bytes_max = open.settings.body_bytes_max;
         match Engine::open(self.registry.clone(), &open) {
             Ok((engine, opened)) => {
-                self.open = Some(Opened { engine, body_bytes_max, under_way: UnderWay::Nothing, proposal: None });
+                self.open = Some(Opened {
+                    engine,
+                    body_bytes_max,
+                    under_way: UnderWay::Nothing,
+                    proposal: None,
+                });
                 encode(&opened)
             }
             Err(error) => refuse(error.reason, error.detail),
@@ -180,8 +190,14 @@ impl Opened {
             return refuse(RefusalReason::OutOfOrder, "something else is under way");
         }
         let blocks = fold.blocks.iter().map(ToString::to_string).collect();
-        let supplied = self.engine.supplied();
-        self.continue_fold(Folding { blocks, block: 0, offset: 0, supplied, asked: Vec::new() })
+        self.engine.evict();
+        self.continue_fold(Folding {
+            blocks,
+            block: 0,
+            offset: 0,
+            supplied: Supplied::default(),
+            asked: Vec::new(),
+        })
     }
 
     fn continue_fold(&mut self, mut folding: Folding) -> Answered {
@@ -196,8 +212,11 @@ impl Opened {
                 self.under_way = UnderWay::Fold(folding);
                 return encode(&FoldStep::CheckpointDue);
             }
-            let (line, skip) = match rest.find(",\n") {
-                Some(end) => (rest.get(..end).unwrap_or_default(), end.saturating_add(2)),
+            // No line holds a line feed; all but the last end in a comma.
+            let (line, skip) = match rest.find('\n') {
+                Some(end) => {
+                    (rest.get(..end.saturating_sub(1)).unwrap_or_default(), end.saturating_add(1))
+                }
                 None => (rest, rest.len()),
             };
             match self.engine.fold(line, &folding.supplied) {
@@ -210,7 +229,6 @@ impl Opened {
                 }
             }
         }
-        self.engine.learn(&mut folding.supplied);
         let step = FoldStep::Done {
             position: self.engine.head().position,
             checkpoint_due: self.engine.checkpoint_due(),
@@ -224,8 +242,16 @@ impl Opened {
         }
         match http::parse(routes, self.engine.partition(), self.body_bytes_max, &input.request) {
             Ok(parsed) => {
-                let (supplied, process) = (self.engine.supplied(), input.process.clone());
-                let staging = Staging { parsed, stamp: input.stamp, process, supplied, asked: Vec::new(), rounds: 0 };
+                self.engine.evict();
+                let (supplied, process) = (Supplied::default(), input.process.clone());
+                let staging = Box::new(Staging {
+                    parsed,
+                    stamp: input.stamp,
+                    process,
+                    supplied,
+                    asked: Vec::new(),
+                    rounds: 0,
+                });
                 self.continue_stage(routes, staging)
             }
             Err(problem) => {
@@ -235,10 +261,18 @@ impl Opened {
         }
     }
 
-    fn continue_stage(&mut self, routes: &[Route], mut staging: Staging) -> Answered {
+    fn continue_stage(&mut self, routes: &[Route], mut staging: Box<Staging>) -> Answered {
         let access = self.engine.access(&staging.supplied);
-        let handled = http::handle(&self.engine, routes, access, &staging.parsed, &staging.stamp, &staging.process);
-        let too_much = staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
+        let handled = http::handle(
+            &self.engine,
+            routes,
+            access,
+            &staging.parsed,
+            &staging.stamp,
+            &staging.process,
+        );
+        let too_much =
+            staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
         let Handled { answer, kind, proposal } = match handled {
             Ok(handled) => handled,
             Err(queries) if !too_much => {
@@ -250,11 +284,11 @@ impl Opened {
                 let detail = format!(
                     "the answer needs more than {STAGE_READ_BYTES_MAX} bytes or {STAGE_ROUNDS_MAX} rounds of reading"
                 );
-                let problem = Problem::new(Code::LimitExceeded, detail).number("limit", STAGE_READ_BYTES_MAX as u64);
+                let problem = Problem::new(Code::LimitExceeded, detail)
+                    .number("limit", STAGE_READ_BYTES_MAX as u64);
                 Handled { answer: Answer::problem(&problem), kind: Kind::Rejected, proposal: None }
             }
         };
-        self.engine.learn(&mut staging.supplied);
         let proposed = proposal.as_ref().map(Proposal::last);
         self.proposal = proposal;
         encode(&StageStep::Done(outcome(answer, kind, proposed, self.engine.checkpoint_due())))

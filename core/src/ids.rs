@@ -17,7 +17,9 @@ pub fn is_id(text: &str) -> bool {
 /// `[a-z0-9][a-z0-9-]{0,62}`.
 pub fn is_partition(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=PARTITION_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-')
+    (1..=PARTITION_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
 }
 
 /// Correlation ids, causation ids and actors: visible ASCII and space, 1 to 255, no leading `~`.
@@ -47,12 +49,13 @@ pub fn position_of_event_id(id: &str) -> Option<u64> {
     let digits = id.strip_prefix("evt-")?;
     let padded = digits.len() == 3 || (digits.len() > 3 && !digits.starts_with('0'));
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|&n| padded && plain && n >= 1 && n <= INTEGER_MAX)
+    digits.parse().ok().filter(|n| padded && plain && (1..=INTEGER_MAX).contains(n))
 }
 
 /// Whether an id has the form of generated ones, so that callers may not choose it.
 pub fn is_reserved_event_id(id: &str) -> bool {
-    id.strip_prefix("evt-").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
+    id.strip_prefix("evt-")
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -81,6 +84,11 @@ mod tests {
     fn ids_are_bounded() {
         assert!(is_id(&"a".repeat(128)) && !is_id(&"a".repeat(129)) && !is_id(""));
         assert!(is_id("a.B_c:d-9") && !is_id("a/b") && !is_id("ä") && !is_id("a b"));
-        assert!(is_partition("0-a") && !is_partition("-a") && !is_partition("A") && !is_partition(&"a".repeat(64)));
+        assert!(
+            is_partition("0-a")
+                && !is_partition("-a")
+                && !is_partition("A")
+                && !is_partition(&"a".repeat(64))
+        );
     }
 }

@@ -12,7 +12,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::Time;
+mod stage;
+
+pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
 pub const ABI_VERSION: u32 = 1;
@@ -191,140 +193,6 @@ pub enum FoldStep {
     },
     /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
     CheckpointDue,
-}
-
-/// Time and entropy of one input, made by the host in one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Wall clock, as read.
-    pub clock: Time,
-    /// 16 random bytes.
-    pub entropy: [u8; 16],
-}
-
-/// One input to decide or answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input<'a> {
-    /// When, and with what entropy.
-    pub stamp: Stamp,
-    /// What.
-    #[serde(borrow)]
-    pub request: Request<'a>,
-    /// What only the process knows, for the routes that tell it.
-    pub process: Process,
-}
-
-/// An HTTP request as the host received it. Bytes are checked by the guest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request<'a> {
-    /// Method, as received.
-    pub method: &'a str,
-    /// Path and query, as received: `/p/x/queries/account/a?limit=3`.
-    pub target: &'a str,
-    /// Headers, names in lower case, in the order received.
-    #[serde(borrow)]
-    pub headers: Vec<(&'a str, &'a [u8])>,
-    /// The body, or why there is none.
-    #[serde(borrow)]
-    pub body: Body<'a>,
-    /// SHA-256 of the method, the path and the body, made when an `Idempotency-Key` was given.
-    pub fingerprint: Option<[u8; 32]>,
-}
-
-/// A request's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Body<'a> {
-    /// All bytes of it; empty when there was none.
-    Whole(&'a [u8]),
-    /// It is longer than `body_bytes_max` and was not read to its end.
-    TooLarge,
-}
-
-/// What the process knows and the log does not. Zeros where a host can not tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// `native` or `worker`.
-    pub host: String,
-    /// Seconds since the partition was opened.
-    pub uptime_seconds: u64,
-    /// Commands committed since then.
-    pub commands_processed: u64,
-    /// Commands rejected since then.
-    pub commands_rejected: u64,
-    /// Median microseconds to stage one input.
-    pub p50_micros: u64,
-    /// 99th percentile of the same.
-    pub p99_micros: u64,
-    /// Position of the stored checkpoint.
-    pub checkpoint: u64,
-}
-
-/// What became of a staged input.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StageStep {
-    /// Reads missed: answer all of them, in order, with [`Op::Supply`].
-    Need(Vec<Query>),
-    /// Settled, but for [`Op::Commit`] or [`Op::Rollback`] when it proposes something.
-    Done(Outcome),
-}
-
-/// The answer to a staged input, and what it proposes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The HTTP answer; leaves only after the proposal is stored.
-    pub response: Response,
-    /// Where in the answer the host writes hashes.
-    pub holes: Vec<Hole>,
-    /// What kind of input it was, for counting.
-    pub kind: Kind,
-    /// Position of the last event it proposes; `None` when it proposes nothing.
-    pub proposed: Option<u64>,
-    /// Changed rows fill their share of the cache: store a checkpoint with this batch.
-    pub checkpoint_due: bool,
-    /// The body is followed by stored commits, a line each.
-    pub export: Option<ExportFrom>,
-}
-
-/// Where an export starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExportFrom {
-    /// With the genesis line.
-    Genesis,
-    /// With the first commit after this position.
-    After(u64),
-}
-
-/// What an input turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// A command that commits, or repeats an earlier answer.
-    Command,
-    /// A command that was refused.
-    Rejected,
-    /// Anything else.
-    Read,
-}
-
-/// An HTTP answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
-    /// Status code.
-    pub status: u16,
-    /// Headers in the order they are sent; names in their usual spelling.
-    pub headers: Vec<(String, String)>,
-    /// The body's bytes.
-    pub body: Vec<u8>,
-}
-
-/// 64 zeros in an answer that the host replaces by a commit's hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hole {
-    /// Header the hole is in (its value is the hole), or `None` for the body.
-    pub header: Option<u32>,
-    /// Offset of the zeros in the body; 0 for a header.
-    pub offset: u64,
-    /// A position within the commit whose hash it is; 0 is genesis.
-    pub position: u64,
 }
 
 /// What a guest may read. Five small questions, so anything can be a store.

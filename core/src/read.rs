@@ -4,7 +4,6 @@
 //! the two ways a pure function ends early. Refuses to know where anything is kept.
 
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -14,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::commit::Commit;
 use crate::engine::{Access, ViewId, postings};
 use crate::ids;
-use crate::record::Record;
+use crate::record::{Decoded, Record};
 use crate::time::Time;
 
 /// Why a function ended before its answer. Pass it on with `?`.
@@ -27,10 +26,11 @@ pub enum Stop {
 }
 
 /// A key and its value.
-pub type KeyValue = (Vec<u8>, Rc<[u8]>);
+pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
-    postcard::from_bytes(bytes).map_err(|e| Stop::Fault(format!("a stored row can not be read: {e}")))
+    postcard::from_bytes(bytes)
+        .map_err(|e| Stop::Fault(format!("a stored row can not be read: {e}")))
 }
 
 /// A projection's own rows. Keys are 1 to 512 bytes, ordered bytewise.
@@ -56,9 +56,13 @@ impl<'a, 'e> Rows<'a, 'e> {
     /// Writes a row.
     pub fn put<T: Serialize>(&mut self, key: &[u8], value: &T) -> Result<(), Stop> {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(Stop::Fault(format!("a key has {} bytes; allowed are 1 to {KEY_BYTES_MAX}", key.len())));
+            return Err(Stop::Fault(format!(
+                "a key has {} bytes; allowed are 1 to {KEY_BYTES_MAX}",
+                key.len()
+            )));
         }
-        let bytes = postcard::to_allocvec(value).map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))?;
+        let bytes = postcard::to_extend(value, Vec::with_capacity(24))
+            .map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))?;
         self.access.count_row(self.view, key, true)?;
         self.access.put(self.view, key, bytes);
         Ok(())
@@ -73,7 +77,7 @@ impl<'a, 'e> Rows<'a, 'e> {
 
     /// Appends a record's position to a list of this projection. Positions must increase.
     pub fn append_position(&mut self, list: &[u8], position: u64) -> Result<(), Stop> {
-        postings::append(self.access, self.view, list, position)
+        postings::append(self.access, self.view, list.to_vec(), position)
     }
 }
 
@@ -106,7 +110,12 @@ impl<'a, 'e> Reader<'a, 'e> {
     }
 
     /// Positions of a list of this projection after `after`, ascending.
-    pub fn positions_after(&mut self, list: &[u8], after: u64, limit: u32) -> Result<Vec<u64>, Stop> {
+    pub fn positions_after(
+        &mut self,
+        list: &[u8],
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, Stop> {
         postings::after(self.access, self.view, list, after, limit)
     }
 
@@ -130,7 +139,10 @@ impl<'a, 'e> Reader<'a, 'e> {
         mut each: impl FnMut(&Record<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         for (line, position) in self.access.commits(positions)?.iter().zip(positions) {
-            with_records(line, |record| if record.position == *position { each(record) } else { Ok(()) })?;
+            with_records(
+                line,
+                |record| if record.position == *position { each(record) } else { Ok(()) },
+            )?;
         }
         Ok(())
     }
@@ -144,5 +156,6 @@ pub(crate) fn with_records(
     let broken = |what: &str| Stop::Fault(format!("a stored commit can not be read: {what}"));
     let commit = Commit::parse(line).map_err(|e| broken(&format!("{e}")))?;
     let time = Time::parse_iso(&commit.time).ok_or_else(|| broken("its time"))?;
-    Record::all(&commit, time).try_for_each(|record| each(&record))
+    let room = Decoded::room(&commit);
+    Record::all(&commit, time, &room).try_for_each(|record| each(&record))
 }

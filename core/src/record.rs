@@ -3,10 +3,18 @@
 //! Owns how a commit's line falls into records. Refuses to know how records are shown.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::cell::OnceCell;
+
+use serde::de::DeserializeOwned;
 
 use crate::commit::{Commit, Event, SCHEMA_VERSION};
 use crate::ids;
+use crate::tagged;
 use crate::time::Time;
 
 /// One event and its metadata.
@@ -24,20 +32,56 @@ pub struct Record<'a> {
     pub event: &'a Event<'a>,
     /// The commit it belongs to.
     pub commit: &'a Commit<'a>,
+    decoded: &'a OnceCell<Box<dyn Any>>,
+}
+
+/// Room for an event decoded once, however many views look at it.
+#[derive(Debug, Default)]
+pub struct Decoded(Vec<OnceCell<Box<dyn Any>>>);
+
+impl Decoded {
+    /// Room for all events of a commit.
+    pub fn room(commit: &Commit<'_>) -> Self {
+        Self(commit.events.iter().map(|_| OnceCell::new()).collect())
+    }
 }
 
 impl<'a> Record<'a> {
     /// The records of a commit, in order.
-    pub fn all(commit: &'a Commit<'a>, time: Time) -> impl Iterator<Item = Self> {
-        commit.events.iter().zip(commit.position..).map(move |(event, position)| {
-            let (aggregate_type, aggregate_id) = ids::split_stream(&event.stream).unwrap_or((&event.stream, ""));
-            Record { position, time, aggregate_type, aggregate_id, event, commit }
-        })
+    pub fn all(
+        commit: &'a Commit<'a>,
+        time: Time,
+        room: &'a Decoded,
+    ) -> impl Iterator<Item = Self> {
+        commit.events.iter().zip(commit.position..).zip(&room.0).map(
+            move |((event, position), decoded)| {
+                let (aggregate_type, aggregate_id) =
+                    ids::split_stream(&event.stream).unwrap_or((&event.stream, ""));
+                Record { position, time, aggregate_type, aggregate_id, event, commit, decoded }
+            },
+        )
+    }
+
+    /// The event as a domain's enum, decoded once for all that ask.
+    pub fn decode<E: DeserializeOwned + 'static>(&self) -> Result<&'a E, String> {
+        let broken = |e: &dyn core::fmt::Display| {
+            format!("event {} ({}): {e}", self.id(), self.event_type())
+        };
+        if self.decoded.get().is_none() {
+            let event: E = tagged::read(self.event_type(), self.data()).map_err(|e| broken(&e))?;
+            // Nothing else can have set it in between.
+            let _ = self.decoded.set(Box::new(event));
+        }
+        let decoded = self.decoded.get().and_then(|event| event.downcast_ref());
+        decoded.ok_or_else(|| broken(&"it is decoded as one type only"))
     }
 
     /// The event's id.
     pub fn id(&self) -> Cow<'a, str> {
-        self.event.id.as_deref().map_or_else(|| Cow::Owned(ids::event_id(self.position)), Cow::Borrowed)
+        self.event
+            .id
+            .as_deref()
+            .map_or_else(|| Cow::Owned(ids::event_id(self.position)), Cow::Borrowed)
     }
 
     /// The event's type.
@@ -46,8 +90,8 @@ impl<'a> Record<'a> {
     }
 
     /// The event's data: a JSON text.
-    pub fn data(&self) -> &'a str {
-        self.event.data.get()
+    pub const fn data(&self) -> &'a str {
+        self.event.data
     }
 
     /// Version of the data's schema.
@@ -67,5 +111,8 @@ impl<'a> Record<'a> {
 /// The id of a commit's first event.
 pub fn first_event_id<'a>(commit: &'a Commit<'a>) -> Cow<'a, str> {
     let given = commit.events.first().and_then(|event| event.id.as_deref());
-    given.map_or_else(|| Cow::<str>::Owned(String::from(&ids::event_id(commit.position))), Cow::Borrowed)
+    given.map_or_else(
+        || Cow::<str>::Owned(String::from(&ids::event_id(commit.position))),
+        Cow::Borrowed,
+    )
 }

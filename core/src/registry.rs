@@ -25,7 +25,10 @@ pub struct Registry {
 impl core::fmt::Debug for Registry {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let names = self.aggregates.iter().map(|a| a.spec().aggregate_type);
-        f.debug_list().entries(names).entries(self.projections.iter().map(|p| p.spec().name)).finish()
+        f.debug_list()
+            .entries(names)
+            .entries(self.projections.iter().map(|p| p.spec().name))
+            .finish()
     }
 }
 
@@ -56,7 +59,10 @@ impl Registry {
             }
             let starts = spec.aggregate_type.starts_with(|c: char| c.is_ascii_uppercase());
             if !starts || spec.aggregate_type.contains(':') {
-                return Err(format!("the type `{}` must start with A-Z and hold no colon", spec.aggregate_type));
+                return Err(format!(
+                    "the type `{}` must start with A-Z and hold no colon",
+                    spec.aggregate_type
+                ));
             }
             names.push(("aggregate", spec.name));
             names.push(("view", spec.aggregate_type));

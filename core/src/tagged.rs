@@ -9,7 +9,10 @@ use serde::de::{self, DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// Reads the variant `name` of `T` with the content `data`.
-pub fn read<'de, T: Deserialize<'de>>(name: &'de str, data: &'de str) -> Result<T, serde_json::Error> {
+pub fn read<'de, T: Deserialize<'de>>(
+    name: &'de str,
+    data: &'de str,
+) -> Result<T, serde_json::Error> {
     T::deserialize(Tagged { name, data })
 }
 
@@ -17,8 +20,13 @@ pub fn read<'de, T: Deserialize<'de>>(name: &'de str, data: &'de str) -> Result<
 pub fn write<T: Serialize>(value: &T) -> Result<(String, String), serde_json::Error> {
     let text = serde_json::to_string(value)?;
     let split = match text.strip_prefix("{\"").and_then(|rest| rest.strip_suffix('}')) {
-        Some(inner) => inner.split_once("\":").map(|(name, data)| (name.to_string(), data.to_string())),
-        None => text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).map(|name| (name.to_string(), "{}".to_string())),
+        Some(inner) => {
+            inner.split_once("\":").map(|(name, data)| (name.to_string(), data.to_string()))
+        }
+        None => text
+            .strip_prefix('"')
+            .and_then(|t| t.strip_suffix('"'))
+            .map(|name| (name.to_string(), "{}".to_string())),
     };
     split.ok_or_else(|| serde::ser::Error::custom("not an enum"))
 }
@@ -54,7 +62,10 @@ impl<'de> EnumAccess<'de> for Tagged<'de> {
     type Error = serde_json::Error;
     type Variant = Content<'de>;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Content<'de>), Self::Error> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Content<'de>), Self::Error> {
         let name = de::value::BorrowedStrDeserializer::new(self.name);
         Ok((seed.deserialize(name)?, Content(self.data)))
     }
@@ -69,7 +80,10 @@ impl<'de> VariantAccess<'de> for Content<'de> {
         Ok(())
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Self::Error> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, Self::Error> {
         let mut json = serde_json::Deserializer::from_str(self.0);
         let value = seed.deserialize(&mut json)?;
         json.end()?;

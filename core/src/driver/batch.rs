@@ -10,13 +10,16 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::partition::{Export, Failure, Live, call, take_checkpoint};
+use super::partition::{Failure, Live, call, take_checkpoint};
 use super::{
-    Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Write, stamps::test_stamp,
+    Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Write,
+    stamps::test_stamp,
 };
 use crate::chain::{self, Hash};
 use crate::errors::Code;
-use crate::protocol::{Block, ExportFrom, Hole, Input, Kind, Op, Outcome, Response, StageStep, Stamp};
+use crate::protocol::{
+    Block, ExportFrom, Hole, Input, Kind, Op, Outcome, Response, StageStep, Stamp,
+};
 
 /// Microseconds that staging took, in buckets of powers of two halves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,8 +79,10 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     ///
     /// Returns one reply per request. When it returns, everything that the replies tell is stored.
     pub fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
-        let mut waiting: Vec<Waiting> =
-            requests.into_iter().map(|request| Waiting { request, stamp: None, reply: None }).collect();
+        let mut waiting: Vec<Waiting> = requests
+            .into_iter()
+            .map(|request| Waiting { request, stamp: None, reply: None })
+            .collect();
         let (mut from, mut to) = (0, waiting.len());
         while from < waiting.len() {
             if let Err(failure) = self.open() {
@@ -94,7 +99,10 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 }
                 Pass::Trapped(index) => {
                     if let Some(input) = waiting.get_mut(index) {
-                        input.reply = Some(Reply::problem(Code::Internal, "the decision failed; nothing was stored"));
+                        input.reply = Some(Reply::problem(
+                            Code::Internal,
+                            "the decision failed; nothing was stored",
+                        ));
                     }
                     to = index;
                 }
@@ -165,7 +173,8 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     fn settle(&mut self, waiting: &mut [Waiting], mut outcomes: Vec<(usize, Outcome)>) {
         let Some(live) = self.live.as_mut() else { return };
         let checkpoint = outcomes.iter().any(|(_, outcome)| outcome.checkpoint_due)
-            || live.head.position.saturating_sub(live.head.checkpoint) > self.config.tail_events_max;
+            || live.head.position.saturating_sub(live.head.checkpoint)
+                > self.config.tail_events_max;
         let result = store_batch(live, &mut self.store, &outcomes, checkpoint);
         let hashes = match result {
             Ok(hashes) => hashes,
@@ -183,8 +192,14 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         let to = live.head.position;
         for (index, outcome) in &mut outcomes {
             match outcome.kind {
-                Kind::Command => self.process.commands_processed = self.process.commands_processed.saturating_add(1),
-                Kind::Rejected => self.process.commands_rejected = self.process.commands_rejected.saturating_add(1),
+                Kind::Command => {
+                    self.process.commands_processed =
+                        self.process.commands_processed.saturating_add(1)
+                }
+                Kind::Rejected => {
+                    self.process.commands_rejected =
+                        self.process.commands_rejected.saturating_add(1)
+                }
                 Kind::Read => {}
             }
             for hole in &outcome.holes {
@@ -226,12 +241,21 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         if request.method != "POST" || request.target != "/test/wake" {
             return None;
         }
-        let body = if let super::OwnedBody::Whole(body) = &request.body { body.as_slice() } else { &[] };
-        let advance = core::str::from_utf8(body)
-            .ok()
-            .and_then(|text| text.trim().strip_prefix("{\"advanceMs\":")?.strip_suffix('}')?.trim().parse::<u64>().ok());
+        let body =
+            if let super::OwnedBody::Whole(body) = &request.body { body.as_slice() } else { &[] };
+        let advance = core::str::from_utf8(body).ok().and_then(|text| {
+            text.trim()
+                .strip_prefix("{\"advanceMs\":")?
+                .strip_suffix('}')?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
         let Some(advance) = advance else {
-            return Some(Reply::problem(Code::InvalidField, "the body is {\"advanceMs\": milliseconds}"));
+            return Some(Reply::problem(
+                Code::InvalidField,
+                "the body is {\"advanceMs\": milliseconds}",
+            ));
         };
         stamps.offset_ms = stamps.offset_ms.saturating_add(advance);
         let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
@@ -296,18 +320,22 @@ fn store_batch<G: Guest, T: Store>(
     }
     let mut write = Write::default();
     let mut sealed: Vec<(u64, u64, String)> = Vec::new();
-    let unsealed = |line: &str| Failure::Refused(alloc::format!("not a commit line: {}", line.get(..80).unwrap_or(line)));
+    let unsealed = |line: &str| {
+        Failure::Refused(alloc::format!("not a commit line: {}", line.get(..80).unwrap_or(line)))
+    };
     hashes.by_last.insert(live.head.position, live.head.hash);
     loop {
         let block: Block = call(&mut live.guest, Op::TakeBlock, &())?;
         if let Some(genesis) = block.genesis {
-            let (line, hash) = chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
+            let (line, hash) =
+                chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
             write.blocks.extend(chain::pack([(0, 0, line)]));
             live.head.genesis = hash;
             live.head.hash = hash;
         }
         for (first, last, line) in block.commits {
-            let (line, hash) = chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
+            let (line, hash) =
+                chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
             live.head.hash = hash;
             hashes.by_last.insert(last, hash);
             sealed.push((first, last, line));
@@ -319,7 +347,8 @@ fn store_batch<G: Guest, T: Store>(
     hashes.by_last.insert(0, live.head.genesis);
     write.blocks.extend(chain::pack(sealed));
     live.changed = true;
-    let position = if checkpoint { Some(take_checkpoint(&mut live.guest, &mut write)?) } else { None };
+    let position =
+        if checkpoint { Some(take_checkpoint(&mut live.guest, &mut write)?) } else { None };
     store.write(&write)?;
     if let Some(position) = position {
         live.head.checkpoint = position;
@@ -331,9 +360,10 @@ fn store_batch<G: Guest, T: Store>(
 /// What an input is told whose batch could not be stored.
 fn failed_reply(failure: &Failure, outcome: &Outcome) -> Reply {
     match failure {
-        Failure::Store(StoreError::Full) if outcome.proposed.is_some() => {
-            Reply::problem(Code::StorageFull, "the store is full; the command was not done, reads go on")
-        }
+        Failure::Store(StoreError::Full) if outcome.proposed.is_some() => Reply::problem(
+            Code::StorageFull,
+            "the store is full; the command was not done, reads go on",
+        ),
         Failure::Store(StoreError::Unknown(_)) if outcome.proposed.is_some() => Reply::problem(
             Code::UnknownOutcome,
             "the command was handed to the store, which did not answer; repeat it with its Idempotency-Key",

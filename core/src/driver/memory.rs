@@ -27,7 +27,8 @@ impl MemoryStore {
             Query::Commits { positions } => {
                 let lines = positions.iter().map(|&p| {
                     let block = self.log.range(1..=p).next_back().map(|(_, block)| block);
-                    let line = block.filter(|b| p <= b.last).and_then(|b| super::sqlite::line_of(&b.body, p));
+                    let line =
+                        block.filter(|b| p <= b.last).and_then(|b| chain::line_of(&b.body, p));
                     line.map(ToString::to_string).ok_or_else(|| super::sqlite::missing(p))
                 });
                 Answer::Commits(lines.collect::<Result<_, _>>()?)
@@ -35,21 +36,34 @@ impl MemoryStore {
             Query::CommitsAfter { after, limit, descending } => {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let wanted = |line: &&str| {
-                    chain::position(line).is_some_and(|p| if *descending { p < *after } else { p > *after })
+                    chain::position(line)
+                        .is_some_and(|p| if *descending { p < *after } else { p > *after })
                 };
-                let start = self.log.range(1..=(*after).max(1)).next_back().map_or(1, |(first, _)| *first);
+                let start =
+                    self.log.range(1..=(*after).max(1)).next_back().map_or(1, |(first, _)| *first);
                 let found: Vec<_> = if *descending {
                     let blocks = self.log.range(1..(*after).max(1)).rev();
-                    blocks.flat_map(|(_, b)| chain::lines(&b.body).rev()).filter(wanted).take(limit).collect()
+                    blocks
+                        .flat_map(|(_, b)| chain::lines(&b.body).rev())
+                        .filter(wanted)
+                        .take(limit)
+                        .collect()
                 } else {
                     let blocks = self.log.range(start..);
-                    blocks.flat_map(|(_, b)| chain::lines(&b.body)).filter(wanted).take(limit).collect()
+                    blocks
+                        .flat_map(|(_, b)| chain::lines(&b.body))
+                        .filter(wanted)
+                        .take(limit)
+                        .collect()
                 };
                 Answer::Commits(found.into_iter().map(ToString::to_string).collect())
             }
-            Query::Row(key) => Answer::Row(self.rows.get(&key.view).and_then(|rows| rows.get(&key.key)).cloned()),
+            Query::Row(key) => {
+                Answer::Row(self.rows.get(&key.view).and_then(|rows| rows.get(&key.key)).cloned())
+            }
             Query::Rows { view, after_key, prefix, limit } => {
-                let rows = self.rows.get(view).into_iter().flat_map(|rows| rows.range(prefix.clone()..));
+                let rows =
+                    self.rows.get(view).into_iter().flat_map(|rows| rows.range(prefix.clone()..));
                 let found = rows
                     .take_while(|(key, _)| key.starts_with(prefix))
                     .filter(|(key, _)| *key > after_key)

@@ -14,6 +14,8 @@ mod batch;
 mod linked;
 mod memory;
 mod partition;
+mod request;
+mod schema;
 mod sqlite;
 mod stamps;
 #[cfg(test)]
@@ -24,7 +26,8 @@ use alloc::vec::Vec;
 
 pub use linked::Linked;
 pub use memory::MemoryStore;
-pub use partition::{Config, Export, Failure, HeadInfo, OwnedBody, OwnedRequest, Partition, Reply};
+pub use partition::{Config, Failure, HeadInfo, Partition};
+pub use request::{Export, OwnedBody, OwnedRequest, Reply};
 pub use sqlite::{SqlError, SqlStore, SqlValue, Sqlite};
 pub use stamps::{TestStamps, test_entropy, test_stamp};
 

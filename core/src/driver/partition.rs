@@ -11,13 +11,12 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
+use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
 use crate::chain::{self, Chain, Hash, NO_HASH};
-use crate::errors::{Code, problem};
 use crate::limits;
 use crate::protocol::{
-    Answer, Body, CheckpointPart, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine,
-    Query, Refusal, Request, Response, Status,
+    Answer, CheckpointPart, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine,
+    Query, Refusal, Status,
 };
 
 /// What a host decides about a partition when it opens it.
@@ -36,47 +35,6 @@ pub struct Config {
     pub tail_events_max: u64,
     /// Stamps that follow from the log, for tests.
     pub test_stamps: Option<TestStamps>,
-}
-
-/// An HTTP request, owned, as a host hands it over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnedRequest {
-    /// Method, as received.
-    pub method: String,
-    /// Path and query, as received.
-    pub target: String,
-    /// Headers in the order received, names in lower case.
-    pub headers: Vec<(String, Vec<u8>)>,
-    /// The body.
-    pub body: OwnedBody,
-}
-
-/// A request's body, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnedBody {
-    /// All of it.
-    Whole(Vec<u8>),
-    /// Longer than `body_bytes_max`; the host stopped reading.
-    TooLarge,
-}
-
-/// What a host sends back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// Status, headers and body.
-    pub response: Response,
-    /// When set, the body goes on with all commits after this position, a line each, up to the
-    /// head of now: read them with [`Partition::page`].
-    pub export: Option<Export>,
-}
-
-/// The range of an export, bounds in positions: `after < p <= to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Export {
-    /// Excluded lower bound.
-    pub after: u64,
-    /// Included upper bound.
-    pub to: u64,
 }
 
 /// Where a log stands.
@@ -290,16 +248,23 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         if after > 0 && after < head {
             let answers = self.store.read(&[Query::Commits { positions: vec![after] }])?;
             if let Some(Answer::Commits(lines)) = answers.first() {
-                chain.hash = lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
+                chain.hash =
+                    lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
             }
         }
         let mut at = after;
         while at < head {
-            let query = Query::CommitsAfter { after: at, limit: limits::FOLD_COMMITS_MAX, descending: false };
+            let query = Query::CommitsAfter {
+                after: at,
+                limit: limits::FOLD_COMMITS_MAX,
+                descending: false,
+            };
             let Some(Answer::Commits(lines)) = self.store.read(&[query])?.pop() else { break };
             if lines.is_empty() {
                 let detail = format!("the log ends before position {head}");
-                return Err(StoreError::CorruptLog { position: at.saturating_add(1), detail }.into());
+                return Err(
+                    StoreError::CorruptLog { position: at.saturating_add(1), detail }.into()
+                );
             }
             for line in &lines {
                 chain.take(line).map_err(|broken| StoreError::CorruptLog {
@@ -368,51 +333,23 @@ where
     M: Serialize + ?Sized,
     R: for<'de> Deserialize<'de>,
 {
-    let bytes = postcard::to_allocvec(message).map_err(|e| Failure::Refused(format!("encoding {op:?}: {e}")))?;
+    let bytes = postcard::to_allocvec(message)
+        .map_err(|e| Failure::Refused(format!("encoding {op:?}: {e}")))?;
     let result = guest.call(op, &bytes)?;
-    let malformed = |what: &dyn core::fmt::Display| Failure::Refused(format!("the guest's answer to {op:?}: {what}"));
+    let malformed = |what: &dyn core::fmt::Display| {
+        Failure::Refused(format!("the guest's answer to {op:?}: {what}"))
+    };
     match result.split_first() {
         Some((&status, answer)) if status == Status::Ok as u8 => {
             postcard::from_bytes(answer).map_err(|e| malformed(&e))
         }
         Some((_, refusal)) => {
             let refusal: Refusal = postcard::from_bytes(refusal).map_err(|e| malformed(&e))?;
-            Err(Failure::Refused(format!("{op:?} was refused ({:?}): {}", refusal.reason, refusal.detail)))
+            Err(Failure::Refused(format!(
+                "{op:?} was refused ({:?}): {}",
+                refusal.reason, refusal.detail
+            )))
         }
         None => Err(malformed(&"it is empty")),
-    }
-}
-
-impl OwnedRequest {
-    /// The first value of a header, when there is one.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
-    }
-
-    /// As the guest gets it, with the fingerprint that an idempotency key needs.
-    pub(super) fn message(&self) -> Request<'_> {
-        let body = match &self.body {
-            OwnedBody::Whole(bytes) => Body::Whole(bytes),
-            OwnedBody::TooLarge => Body::TooLarge,
-        };
-        let fingerprint = self.header("idempotency-key").map(|_| {
-            let path = self.target.split('?').next().unwrap_or_default();
-            let bytes = if let Body::Whole(bytes) = body { bytes } else { &[] };
-            chain::sha256(&[self.method.as_bytes(), b" ", path.as_bytes(), b"\n", bytes])
-        });
-        Request {
-            method: &self.method,
-            target: &self.target,
-            headers: self.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect(),
-            body,
-            fingerprint,
-        }
-    }
-}
-
-impl Reply {
-    /// An answer in the form of RFC 9457, made without the guest.
-    pub fn problem(code: Code, detail: &str) -> Self {
-        Self { response: problem(code, detail, &[]), export: None }
     }
 }

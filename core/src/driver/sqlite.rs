@@ -1,8 +1,7 @@
 //! The SQLite store: the two tables, the view `lss`, and how messages map to rows.
 //!
-//! Owns all SQL text, for both hosts, so a Durable Object's file opens natively. Refuses to know
-//! how statements are bound and stepped ([`Sqlite`]) and what rows mean. Every statement is
-//! constant text, so each host may cache it prepared.
+//! Owns the mapping, for both hosts; the SQL text is in `schema`. Refuses to know how statements
+//! are bound and stepped ([`Sqlite`]) and what rows mean.
 //!
 //! Invariant: a value in `rows` ends in the CRC-32C of (view, generation, key, value).
 
@@ -11,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::schema::*;
 use super::{Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
@@ -54,47 +54,12 @@ pub trait Sqlite {
     ) -> Result<(), SqlError>;
 }
 
-/// Made by the first write, and never changed within a format version.
-const CREATE: [&str; 3] = [
-    "CREATE TABLE IF NOT EXISTS log (\
-     first_position INTEGER PRIMARY KEY, last_position INTEGER NOT NULL, body TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS rows (\
-     view TEXT NOT NULL, generation INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, \
-     PRIMARY KEY (view, generation, key)) WITHOUT ROWID",
-    "CREATE VIEW IF NOT EXISTS lss AS SELECT \
-     CAST(c.value ->> 'position' AS INTEGER) + e.key AS lss_order_id, \
-     (SELECT body ->> '$[0].partition' FROM log WHERE first_position = 0) AS lss_partition_id, \
-     e.value ->> 'type' AS lss_type, \
-     e.value -> 'data' AS lss_data, \
-     json_remove(json_set(c.value, '$.stream', e.value ->> 'stream', \
-     '$.version', e.value -> 'version'), '$.events') AS lss_metadata, \
-     CAST(c.value ->> 'position' AS INTEGER) AS first_position \
-     FROM log, json_each(log.body) AS c, json_each(c.value, '$.events') AS e \
-     WHERE log.first_position > 0",
-];
-
-const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')";
-const GENESIS: &str = "SELECT body FROM log WHERE first_position = 0";
-const LAST_BLOCK: &str = "SELECT last_position, body FROM log WHERE first_position > 0 \
-     ORDER BY first_position DESC LIMIT 1";
-const BLOCK_OF: &str = "SELECT first_position, last_position, body FROM log \
-     WHERE first_position <= ? AND first_position > 0 ORDER BY first_position DESC LIMIT 1";
-const NEXT_BLOCK: &str = "SELECT first_position, last_position, body FROM log \
-     WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
-const ADD_BLOCK: &str = "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";
-const ROW: &str = "SELECT value FROM rows WHERE view = ? AND generation = ? AND key = ?";
-const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND generation = ? AND key > ? \
-     AND key >= ? AND key < ? ORDER BY key LIMIT ?";
-const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
-     ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
-const DELETE_ROW: &str = "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
-const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";
-const DELETE_ROWS: &str = "DELETE FROM rows";
-
 /// The view and key of the checkpoint row.
 fn checkpoint_key() -> RowKey {
     RowKey { view: View { name: "checkpoint".into(), generation: 0 }, key: Vec::new() }
 }
+
+type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// A [`Store`] over any SQLite connection.
 #[derive(Debug)]
@@ -122,7 +87,11 @@ impl<C: Sqlite> SqlStore<C> {
         Ok(self.created)
     }
 
-    fn query(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, StoreError> {
+    fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue],
+    ) -> Result<Vec<Vec<SqlValue>>, StoreError> {
         self.connection.query(sql, values).map_err(|error| match error {
             SqlError::Full => StoreError::Full,
             SqlError::Failed(detail) => StoreError::Read(detail),
@@ -131,9 +100,7 @@ impl<C: Sqlite> SqlStore<C> {
 
     fn answer(&mut self, query: &Query) -> Result<Answer, StoreError> {
         match query {
-            Query::Commits { positions } => {
-                self.commits(positions).map(Answer::Commits)
-            }
+            Query::Commits { positions } => self.commits(positions).map(Answer::Commits),
             Query::CommitsAfter { after, limit, descending } => {
                 self.commits_after(*after, *limit, *descending).map(Answer::Commits)
             }
@@ -144,7 +111,11 @@ impl<C: Sqlite> SqlStore<C> {
         }
     }
 
-    fn block(&mut self, sql: &'static str, position: u64) -> Result<Option<StoredBlock>, StoreError> {
+    fn block(
+        &mut self,
+        sql: &'static str,
+        position: u64,
+    ) -> Result<Option<StoredBlock>, StoreError> {
         let rows = self.query(sql, &[integer(position)])?;
         rows.into_iter().next().map(stored_block).transpose()
     }
@@ -160,13 +131,18 @@ impl<C: Sqlite> SqlStore<C> {
             let line = block
                 .as_ref()
                 .filter(|b| position <= b.last)
-                .and_then(|b| line_of(&b.body, position));
+                .and_then(|b| chain::line_of(&b.body, position));
             found.push(line.ok_or_else(|| missing(position))?.to_string());
         }
         Ok(found)
     }
 
-    fn commits_after(&mut self, after: u64, limit: u32, descending: bool) -> Result<Vec<String>, StoreError> {
+    fn commits_after(
+        &mut self,
+        after: u64,
+        limit: u32,
+        descending: bool,
+    ) -> Result<Vec<String>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found: Vec<String> = Vec::new();
         let (mut at, mut bytes) = (after, 0_usize);
@@ -175,10 +151,12 @@ impl<C: Sqlite> SqlStore<C> {
         loop {
             if let Some(block) = &block {
                 let within = |line: &&str| {
-                    chain::position(line).is_some_and(|p| if descending { p < after } else { p > after })
+                    chain::position(line)
+                        .is_some_and(|p| if descending { p < after } else { p > after })
                 };
                 let mut take = |line: &str| {
-                    let room = found.len() < limit && (found.is_empty() || bytes < crate::limits::PAGE_BYTES_MAX);
+                    let room = found.len() < limit
+                        && (found.is_empty() || bytes < crate::limits::PAGE_BYTES_MAX);
                     if room {
                         bytes = bytes.saturating_add(line.len());
                         found.push(line.to_string());
@@ -208,7 +186,11 @@ impl<C: Sqlite> SqlStore<C> {
 
     fn row(&mut self, key: &RowKey) -> Result<Option<Vec<u8>>, StoreError> {
         let RowKey { view, key } = key;
-        let values = [SqlValue::Text(view.name.clone()), integer(view.generation.into()), SqlValue::Blob(key.clone())];
+        let values = [
+            SqlValue::Text(view.name.clone()),
+            integer(view.generation.into()),
+            SqlValue::Blob(key.clone()),
+        ];
         let rows = self.query(ROW, &values)?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         let [SqlValue::Blob(stored)] = row.as_slice() else {
@@ -223,7 +205,7 @@ impl<C: Sqlite> SqlStore<C> {
         after_key: &[u8],
         prefix: &[u8],
         limit: u32,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<KeyValue>, StoreError> {
         let end = prefix_end(prefix);
         let values = [
             SqlValue::Text(view.name.clone()),
@@ -302,7 +284,8 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
 fn store_blocks<C: Sqlite>(connection: &mut C, blocks: &[StoredBlock]) -> Result<(), SqlError> {
     for block in blocks {
-        let values = [integer(block.first), integer(block.last), SqlValue::Text(block.body.clone())];
+        let values =
+            [integer(block.first), integer(block.last), SqlValue::Text(block.body.clone())];
         connection.execute(ADD_BLOCK, &values)?;
     }
     Ok(())
@@ -310,7 +293,10 @@ fn store_blocks<C: Sqlite>(connection: &mut C, blocks: &[StoredBlock]) -> Result
 
 fn store_rows<C: Sqlite>(connection: &mut C, write: &Write) -> Result<(), SqlError> {
     for view in &write.dropped {
-        connection.execute(DELETE_VIEW, &[SqlValue::Text(view.name.clone()), integer(view.generation.into())])?;
+        connection.execute(
+            DELETE_VIEW,
+            &[SqlValue::Text(view.name.clone()), integer(view.generation.into())],
+        )?;
     }
     for (view, rows) in &write.rows {
         let mut values = vec![
@@ -323,7 +309,12 @@ fn store_rows<C: Sqlite>(connection: &mut C, write: &Write) -> Result<(), SqlErr
             values.push(SqlValue::Blob(key.clone()));
             match value {
                 Some(value) => {
-                    values.push(SqlValue::Blob(chain::seal_row(&view.name, view.generation, key, value)));
+                    values.push(SqlValue::Blob(chain::seal_row(
+                        &view.name,
+                        view.generation,
+                        key,
+                        value,
+                    )));
                     connection.execute(PUT_ROW, &values)?;
                 }
                 None => connection.execute(DELETE_ROW, &values)?,
@@ -335,7 +326,12 @@ fn store_rows<C: Sqlite>(connection: &mut C, write: &Write) -> Result<(), SqlErr
     let sealed = chain::seal_row(&view.name, view.generation, &key, checkpoint);
     connection.execute(
         PUT_ROW,
-        &[SqlValue::Text(view.name), integer(view.generation.into()), SqlValue::Blob(key), SqlValue::Blob(sealed)],
+        &[
+            SqlValue::Text(view.name),
+            integer(view.generation.into()),
+            SqlValue::Blob(key),
+            SqlValue::Blob(sealed),
+        ],
     )
 }
 
@@ -354,11 +350,6 @@ fn stored_block(row: Vec<SqlValue>) -> Result<StoredBlock, StoreError> {
         [SqlValue::Integer(first), ..] => Err(damaged(u64::try_from(*first).unwrap_or_default())),
         _ => Err(damaged(0)),
     }
-}
-
-/// The commit that holds `position`: the last one that starts at or before it.
-pub(super) fn line_of(body: &str, position: u64) -> Option<&str> {
-    chain::lines(body).rev().find(|line| chain::position(line).is_some_and(|first| first <= position))
 }
 
 /// The first key beyond all keys that start with `prefix`. Keys are shorter than 4 kB and a

@@ -25,9 +25,8 @@ pub struct TestStamps {
 /// The stamp of an input whose first event would get `position`: one second per position, and
 /// the first 16 bytes of SHA-256 over `seed:position`.
 pub fn test_stamp(stamps: &TestStamps, position: u64) -> Stamp {
-    let clock = EPOCH_MS
-        .saturating_add(position.saturating_mul(1000))
-        .saturating_add(stamps.offset_ms);
+    let clock =
+        EPOCH_MS.saturating_add(position.saturating_mul(1000)).saturating_add(stamps.offset_ms);
     Stamp { clock: Time(clock), entropy: test_entropy(&stamps.seed, position) }
 }
 

@@ -5,7 +5,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 use std::println;
 
-use super::{Config, Linked, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Store, TestStamps, World};
+use super::{
+    Config, Linked, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Store, TestStamps,
+    World,
+};
 use crate::chain;
 use crate::protocol::OpenSettings;
 use crate::registry::Registry;
@@ -115,10 +118,16 @@ fn rows_are_the_fold_of_the_log_whatever_the_cache() {
             let id = n.wrapping_mul(7919) % 701;
             let commands = vec![
                 post("/commands/open-account", &alloc::format!(r#"{{"accountId":"a{id}"}}"#)),
-                post("/commands/deposit", &alloc::format!(r#"{{"accountId":"a{id}","amount":{}}}"#, n + 1)),
+                post(
+                    "/commands/deposit",
+                    &alloc::format!(r#"{{"accountId":"a{id}","amount":{}}}"#, n + 1),
+                ),
             ];
             let replies = bank.run(commands);
-            assert!(replies.iter().all(|r| [200, 201, 409].contains(&r.response.status)), "{replies:?}");
+            assert!(
+                replies.iter().all(|r| [200, 201, 409].contains(&r.response.status)),
+                "{replies:?}"
+            );
         }
         bank.checkpoint().expect("checkpoint");
         assert!(bank.take_failures().is_empty());

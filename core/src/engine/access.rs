@@ -5,20 +5,22 @@
 //!
 //! Invariant: an attempt changes nothing but its own overlay, so it may be repeated at will.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::cache::{Cache, Key, KeyRef, Rows, Value, ViewId};
+use super::cache::{Cache, KeyBytes, KeyRef, Row, SlotId, ViewId};
+use super::overlay::{Overlay, Target};
+use super::postings::List;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
 
-/// What the host answered for the input under way.
-#[derive(Debug)]
+/// What the host answered for the input under way, beside rows: those go into the cache.
+#[derive(Debug, Default)]
 pub struct Supplied {
-    pub(super) rows: Rows,
     others: BTreeMap<Query, Answer>,
     /// Bytes supplied so far.
     pub bytes: usize,
@@ -44,35 +46,37 @@ pub struct Access<'e> {
     supplied: &'e Supplied,
     /// Position of the last commit taken in.
     head: u64,
-    /// Rows this attempt changed.
-    pub(super) overlay: Rows,
-    /// Rows that came or went, by view.
-    pub(super) row_counts: Vec<(ViewId, i64)>,
-    /// While a projection applies a record: what to put back should it fail.
-    journal: Option<Vec<(Key, Option<Value>)>>,
-    pub(super) misses: BTreeSet<Query>,
+    /// What this attempt changed.
+    pub(super) overlay: Overlay,
+    /// The row last looked for: reading, counting and writing one looks once.
+    last: Option<(ViewId, KeyBytes, SlotId)>,
+    misses: BTreeSet<Query>,
 }
 
 impl Supplied {
-    pub(super) fn new(cache: &Cache) -> Self {
-        Self { rows: cache.rows(), others: BTreeMap::new(), bytes: 0 }
-    }
-
     /// Pairs queries with the host's answers. False when they do not fit each other.
-    pub fn take(&mut self, views: &Views, queries: Vec<Query>, answers: Vec<Answer>) -> bool {
+    pub(super) fn take(
+        &mut self,
+        cache: &mut Cache,
+        views: &Views,
+        queries: Vec<Query>,
+        answers: Vec<Answer>,
+    ) -> bool {
         if queries.len() != answers.len() {
             return false;
         }
         for (query, answer) in queries.into_iter().zip(answers) {
+            self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
             match (query, answer) {
                 (Query::Row(RowKey { view, key }), Answer::Row(value)) => {
                     let Some(view) = views.find(&view) else { return false };
-                    self.bytes = self.bytes.saturating_add(value.as_ref().map_or(0, Vec::len));
-                    self.rows.insert(Key { view, bytes: key.into() }, value.map(Rc::from));
+                    cache.learn(KeyRef { view, bytes: &key }, value);
                 }
                 (query @ Query::Rows { .. }, answer @ Answer::Rows(_))
-                | (query @ (Query::Commits { .. } | Query::CommitsAfter { .. }), answer @ Answer::Commits(_)) => {
-                    self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
+                | (
+                    query @ (Query::Commits { .. } | Query::CommitsAfter { .. }),
+                    answer @ Answer::Commits(_),
+                ) => {
                     self.others.insert(query, answer);
                 }
                 _ => return false,
@@ -86,7 +90,9 @@ fn answer_bytes(answer: &Answer) -> usize {
     match answer {
         Answer::Commits(lines) => lines.iter().map(String::len).sum(),
         Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
-        Answer::Rows(rows) => rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum(),
+        Answer::Rows(rows) => {
+            rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
+        }
     }
 }
 
@@ -98,9 +104,8 @@ impl<'e> Access<'e> {
         supplied: &'e Supplied,
         head: u64,
     ) -> Self {
-        let overlay = cache.rows();
-        let (row_counts, misses) = (Vec::new(), BTreeSet::new());
-        Self { cache, views, unstored, supplied, head, overlay, row_counts, journal: None, misses }
+        let (overlay, misses) = (Overlay::default(), BTreeSet::new());
+        Self { cache, views, unstored, supplied, head, overlay, last: None, misses }
     }
 
     /// The view that indexes records.
@@ -118,80 +123,101 @@ impl<'e> Access<'e> {
         core::mem::take(&mut self.misses).into_iter().collect()
     }
 
-    /// A row.
-    pub fn row(&mut self, view: ViewId, key: &[u8]) -> Result<Value, Stop> {
-        let key = KeyRef { view, bytes: key };
-        let known = self.overlay.get(&key).or_else(|| self.cache.changed(key));
-        let known = known.or_else(|| self.supplied.rows.get(&key)).or_else(|| self.cache.get(key));
-        if let Some(value) = known {
-            return Ok(value.clone());
+    fn find(&mut self, key: KeyRef<'_>) -> Option<SlotId> {
+        if let Some((view, bytes, slot)) = &self.last
+            && *view == key.view
+            && bytes.get() == key.bytes
+        {
+            return Some(*slot);
         }
-        self.misses.insert(Query::Row(RowKey { view: self.views.stored(view), key: key.bytes.to_vec() }));
-        Err(Stop::Miss)
+        let slot = self.cache.find(key)?;
+        self.last = Some((key.view, KeyBytes::new(key.bytes), slot));
+        Some(slot)
+    }
+
+    fn miss(&mut self, key: KeyRef<'_>) -> Stop {
+        self.misses.insert(Query::Row(RowKey {
+            view: self.views.stored(key.view),
+            key: key.bytes.to_vec(),
+        }));
+        Stop::Miss
+    }
+
+    /// A row.
+    pub fn row(&mut self, view: ViewId, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
+        let key = KeyRef { view, bytes: key };
+        let slot = self.find(key);
+        let known = match slot {
+            Some(slot) => self.overlay.by_slot(slot).is_some(),
+            None => self.overlay.by_key(key).is_some(),
+        };
+        if known {
+            let value =
+                slot.map_or_else(|| self.overlay.by_key(key), |slot| self.overlay.by_slot(slot));
+            return Ok(value.and_then(|value| value.as_deref()).map(Cow::Borrowed));
+        }
+        let Some(slot) = slot else { return Err(self.miss(key)) };
+        Ok(match self.cache.row(slot) {
+            Row::Absent => None,
+            Row::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
+            Row::List(list) => Some(Cow::Owned(list.to_bytes())),
+        })
     }
 
     /// Writes a row.
     pub fn put(&mut self, view: ViewId, key: &[u8], value: Vec<u8>) {
-        self.set(view, key, Some(value.into()));
+        self.set(KeyRef { view, bytes: key }, Some(value));
     }
 
     /// Deletes a row.
     pub fn delete(&mut self, view: ViewId, key: &[u8]) {
-        self.set(view, key, None);
+        self.set(KeyRef { view, bytes: key }, None);
     }
 
-    fn set(&mut self, view: ViewId, key: &[u8], value: Value) {
-        let reference = KeyRef { view, bytes: key };
-        let before = match self.overlay.get_mut(&reference) {
-            Some(slot) => Some(core::mem::replace(slot, value)),
-            None => {
-                self.overlay.insert(Key { view, bytes: key.into() }, value);
-                None
-            }
+    fn set(&mut self, key: KeyRef<'_>, value: Option<Vec<u8>>) {
+        let target = match self.find(key) {
+            Some(slot) => Target::Slot(slot),
+            None => Target::New(key.view, key.bytes.into()),
         };
-        if let Some(journal) = &mut self.journal {
-            journal.push((Key { view, bytes: key.into() }, before));
+        self.overlay.set(target, value);
+    }
+
+    /// Appends a position to the list with this tail key.
+    pub(super) fn append(&mut self, view: ViewId, key: &[u8], position: u64) -> Result<(), Stop> {
+        let key = KeyRef { view, bytes: key };
+        let Some(slot) = self.cache.find(key) else { return Err(self.miss(key)) };
+        let last = match (self.overlay.appended(slot), self.cache.row(slot)) {
+            (Some(last), _) => last,
+            (None, Row::Absent) => 0,
+            (None, Row::List(list)) => list.last(),
+            (None, Row::Bytes(bytes)) => List::read(bytes)?.last(),
+        };
+        if position <= last {
+            return Err(Stop::Fault("positions must increase".into()));
         }
+        self.overlay.appends.push((slot, position));
+        Ok(())
     }
 
     /// Notes that a row comes (`there`) or goes, if that is a change.
     pub fn count_row(&mut self, view: ViewId, key: &[u8], there: bool) -> Result<(), Stop> {
-        let before = self.row(view, key)?.is_some();
-        match (before, there) {
-            (false, true) => self.row_counts.push((view, 1)),
-            (true, false) => self.row_counts.push((view, -1)),
+        match (self.row(view, key)?.is_some(), there) {
+            (false, true) => self.overlay.row_counts.push((view, 1)),
+            (true, false) => self.overlay.row_counts.push((view, -1)),
             _ => {}
         }
         Ok(())
     }
 
-    /// Notes a row that is known to be new.
-    pub fn count_new_row(&mut self, view: ViewId) {
-        self.row_counts.push((view, 1));
-    }
-
-    /// Starts to remember what to put back.
-    pub(super) fn begin(&mut self) -> usize {
-        self.journal = Some(Vec::new());
-        self.row_counts.len()
-    }
-
-    /// Ends what `begin` started, putting everything back when it failed.
-    pub(super) fn end(&mut self, row_counts: usize, failed: bool) {
-        let journal = self.journal.take().unwrap_or_default();
-        if failed {
-            self.row_counts.truncate(row_counts);
-            for (key, before) in journal.into_iter().rev() {
-                match before {
-                    Some(value) => self.overlay.insert(key, value),
-                    None => self.overlay.remove(&key),
-                };
-            }
-        }
-    }
-
-    /// Rows whose keys start with `prefix`, beyond `after`; fewer than `limit` means no more.
-    pub fn range(&mut self, view: ViewId, prefix: &[u8], after: &[u8], limit: u32) -> Result<Vec<KeyValue>, Stop> {
+    /// Rows whose keys start with `prefix`, beyond `after`; fewer than `limit` means no more. What
+    /// this very attempt changed is not among them.
+    pub fn range(
+        &mut self,
+        view: ViewId,
+        prefix: &[u8],
+        after: &[u8],
+        limit: u32,
+    ) -> Result<Vec<KeyValue>, Stop> {
         let limit_rows = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found: Vec<KeyValue> = Vec::new();
         let mut after = after.to_vec();
@@ -207,21 +233,23 @@ impl<'e> Access<'e> {
                 self.misses.insert(query);
                 return Err(Stop::Miss);
             };
-            let end = (stored.len() >= limit_rows).then(|| stored.last().map(|(key, _)| key.clone())).flatten();
-            let mut merged: BTreeMap<Vec<u8>, Rc<[u8]>> =
-                stored.iter().map(|(key, value)| (key.clone(), Rc::from(value.as_slice()))).collect();
+            let end = (stored.len() >= limit_rows)
+                .then(|| stored.last().map(|(key, _)| key.clone()))
+                .flatten();
+            let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = stored.iter().cloned().collect();
             let within = |key: &[u8]| {
-                key > after.as_slice() && key.starts_with(prefix) && end.as_deref().is_none_or(|end| key <= end)
+                key > after.as_slice()
+                    && key.starts_with(prefix)
+                    && end.as_deref().is_none_or(|end| key <= end)
             };
             let start = if after.as_slice() > prefix { after.as_slice() } else { prefix };
-            let changed = self.cache.changed_after(view, start).take_while(|(key, _)| {
-                key.bytes.starts_with(prefix) && end.as_deref().is_none_or(|end| *key.bytes <= *end)
+            let changed = self.cache.changed_from(view, start).take_while(|(key, _)| {
+                key.starts_with(prefix) && end.as_deref().is_none_or(|end| *key <= end)
             });
-            let overlay = self.overlay.iter().filter(|(key, _)| key.view == view);
-            for (key, value) in changed.chain(overlay).filter(|(key, _)| within(&key.bytes)) {
-                match value {
-                    Some(value) => merged.insert(key.bytes.to_vec(), value.clone()),
-                    None => merged.remove(&*key.bytes),
+            for (key, row) in changed.filter(|(key, _)| within(key)) {
+                match row.to_value() {
+                    Some(value) => merged.insert(key.to_vec(), value),
+                    None => merged.remove(key),
                 };
             }
             found.extend(merged);
@@ -240,7 +268,8 @@ impl<'e> Access<'e> {
             let index = self.unstored.partition_point(|commit| commit.last < position);
             self.unstored.get(index).filter(|commit| commit.first <= position)
         };
-        let stored: Vec<u64> = positions.iter().copied().filter(|&p| in_memory(p).is_none()).collect();
+        let stored: Vec<u64> =
+            positions.iter().copied().filter(|&p| in_memory(p).is_none()).collect();
         let mut lines: &[String] = &[];
         if !stored.is_empty() {
             let query = Query::Commits { positions: stored };
@@ -264,10 +293,18 @@ impl<'e> Access<'e> {
     }
 
     /// At most `limit` commits with a first position beyond (descending: below) `after`.
-    pub fn commits_after(&mut self, after: u64, limit: u32, descending: bool) -> Result<Vec<Rc<str>>, Stop> {
-        let stored_head = self.unstored.first().map_or(self.head, |commit| commit.first.saturating_sub(1));
+    pub fn commits_after(
+        &mut self,
+        after: u64,
+        limit: u32,
+        descending: bool,
+    ) -> Result<Vec<Rc<str>>, Stop> {
+        let stored_head =
+            self.unstored.first().map_or(self.head, |commit| commit.first.saturating_sub(1));
         let limit_lines = usize::try_from(limit).unwrap_or(usize::MAX);
-        let wanted = |commit: &&Unstored| if descending { commit.first < after } else { commit.first > after };
+        let wanted = |commit: &&Unstored| {
+            if descending { commit.first < after } else { commit.first > after }
+        };
         let mut memory: Vec<Rc<str>> =
             self.unstored.iter().filter(wanted).map(|commit| commit.line.clone()).collect();
         if descending {
@@ -277,20 +314,25 @@ impl<'e> Access<'e> {
                 return Ok(memory);
             }
         }
-        let nothing_stored = if descending { after <= 1 || stored_head == 0 } else { after >= stored_head };
+        let nothing_stored =
+            if descending { after <= 1 || stored_head == 0 } else { after >= stored_head };
         let mut stored: Vec<Rc<str>> = Vec::new();
         let mut complete = true;
         if !nothing_stored {
             let query = Query::CommitsAfter { after, limit, descending };
             match self.supplied.others.get(&query) {
-                Some(Answer::Commits(lines)) => stored = lines.iter().map(|line| Rc::from(line.as_str())).collect(),
+                Some(Answer::Commits(lines)) => {
+                    stored = lines.iter().map(|line| Rc::from(line.as_str())).collect()
+                }
                 _ => {
                     self.misses.insert(query);
                     return Err(Stop::Miss);
                 }
             }
             // The store may stop at a page of bytes: what is in memory follows only its last commit.
-            let last = stored.last().and_then(|line| crate::commit::Commit::parse(line).ok().map(|c| c.last_position()));
+            let last = stored.last().and_then(|line| {
+                crate::commit::Commit::parse(line).ok().map(|c| c.last_position())
+            });
             complete = descending || last.is_some_and(|last| last >= stored_head);
         }
         let (mut first, second) = if descending { (memory, stored) } else { (stored, memory) };

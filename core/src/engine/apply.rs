@@ -5,6 +5,7 @@
 //!
 //! Invariant: what it changes follows from the rows before and the commit alone.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -12,14 +13,16 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::cache::{Rows, ViewId};
+use super::cache::{KeyRef, ViewId};
+use super::overlay::{Change, Overlay, Target};
+use super::postings::Appended;
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
 use super::{Engine, Fault, postings, set_progress};
 use crate::commit::{Commit, Event};
 use crate::limits::EXPIRED_KEYS_PER_COMMIT;
 use crate::protocol::Query;
 use crate::read::{self, Stop};
-use crate::record::Record;
+use crate::record::{Decoded, Record};
 use crate::time::Time;
 
 /// Why a stored commit was not folded.
@@ -34,8 +37,7 @@ pub enum FoldStop {
 /// A commit's changes, ready to be taken in.
 #[derive(Debug)]
 pub struct Taken {
-    rows: Rows,
-    row_counts: Vec<(ViewId, i64)>,
+    overlay: Overlay,
     folded: Folded,
     /// The genesis line, when this is the first commit of a log.
     pub(super) genesis: Option<String>,
@@ -43,9 +45,12 @@ pub struct Taken {
 
 impl Taken {
     pub(super) fn new(access: Access<'_>, folded: Folded) -> Self {
-        Self { rows: access.overlay, row_counts: access.row_counts, folded, genesis: None }
+        Self { overlay: access.overlay, folded, genesis: None }
     }
 }
+
+/// A name to count under: the registry's own where it knows it, so that counting copies nothing.
+type Name = Cow<'static, str>;
 
 /// What a commit changes beside rows.
 #[derive(Debug, Default)]
@@ -54,8 +59,8 @@ pub struct Folded {
     time: Time,
     settings: Option<String>,
     guest: Option<String>,
-    created: Vec<String>,
-    event_types: Vec<String>,
+    created: Vec<Name>,
+    event_types: Vec<Name>,
     oldest_key: Option<Option<(u64, Time)>>,
     faults: Vec<(ViewId, Fault)>,
 }
@@ -103,11 +108,16 @@ pub fn expired(made: Time, now: Time, days: u32) -> bool {
 
 /// Version and state of a stream's row.
 pub fn split_state(bytes: &[u8]) -> Result<(u64, &[u8]), Stop> {
-    postcard::take_from_bytes::<u64>(bytes).map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
+    postcard::take_from_bytes::<u64>(bytes)
+        .map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
 }
 
 /// Applies a commit to the rows that `access` sees. Misses are left in `access`.
-pub fn apply(engine: &Engine, access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Folded, FoldStop> {
+pub fn apply(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+) -> Result<Folded, FoldStop> {
     let expected = engine.head.position.saturating_add(1);
     let corrupt = |what: &str| FoldStop::Corrupt(format!("position {}: {what}", commit.position));
     if commit.position != expected {
@@ -120,7 +130,7 @@ pub fn apply(engine: &Engine, access: &mut Access<'_>, commit: &Commit<'_>) -> R
     if commit.events.is_empty() {
         return Err(corrupt("it has no events"));
     }
-    let settings = commit.settings.map(|s| s.get().to_string());
+    let settings = commit.settings.map(ToString::to_string);
     let mut folded = Folded {
         position: commit.last_position(),
         time,
@@ -137,14 +147,15 @@ pub fn apply(engine: &Engine, access: &mut Access<'_>, commit: &Commit<'_>) -> R
         }
         Err(Stop::Fault(what)) => Err(corrupt(&what)),
     };
-    for record in Record::all(commit, time) {
+    let room = Decoded::room(commit);
+    for record in Record::all(commit, time, &room) {
         note(apply_stream(engine, access, &record, &mut folded))?;
         note(apply_postings(access, &record))?;
         apply_projections(engine, access, &record, &mut folded, &mut note)?;
     }
     if let Some(id) = &commit.correlation_id {
         for position in commit.position..=commit.last_position() {
-            note(postings::append(access, POSTINGS, &postings::correlation_term(id), position))?;
+            note(postings::append(access, POSTINGS, postings::correlation_term(id), position))?;
         }
     }
     note(apply_key(engine, access, commit, time, &mut folded))?;
@@ -159,28 +170,36 @@ fn apply_stream(
     record: &Record<'_>,
     folded: &mut Folded,
 ) -> Result<(), Stop> {
-    let Event { event_type, stream, version, data, .. } = record.event;
-    folded.event_types.push(event_type.to_string());
-    if *version == 1 {
-        folded.created.push(record.aggregate_type.to_string());
-    }
+    let Event { event_type, stream, version, .. } = record.event;
     let known = engine.registry.by_type(record.aggregate_type);
+    let spec = known.map(|(_, aggregate)| aggregate.spec());
+    let own_name = spec.and_then(|spec| spec.events.iter().find(|name| *name == event_type));
+    folded
+        .event_types
+        .push(own_name.map_or_else(|| event_type.to_string().into(), |name| Cow::Borrowed(*name)));
+    if *version == 1 {
+        let type_name = spec.map(|spec| Cow::Borrowed(spec.aggregate_type));
+        folded.created.push(type_name.unwrap_or_else(|| record.aggregate_type.to_string().into()));
+    }
     let (view, key) = match known {
         Some((index, _)) => (engine.views.aggregate(index), record.aggregate_id),
         None => (STREAMS, stream.as_ref()),
     };
     let row = access.row(view, key.as_bytes())?;
-    let (before, state) = match &row {
+    let (before, state) = match row.as_deref() {
         Some(bytes) => split_state(bytes).map(|(version, state)| (version, Some(state)))?,
         None => (0, None),
     };
     if *version != before.saturating_add(1) {
-        return Err(Stop::Fault(format!("stream {stream} is at version {before}, the event states {version}")));
+        return Err(Stop::Fault(format!(
+            "stream {stream} is at version {before}, the event states {version}"
+        )));
     }
-    let mut out = Vec::with_capacity(row.as_ref().map_or(16, |bytes| bytes.len().saturating_add(8)));
+    let mut out =
+        Vec::with_capacity(row.as_ref().map_or(24, |bytes| bytes.len().saturating_add(8)));
     out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
     if let Some((_, aggregate)) = known {
-        out.extend(aggregate.evolve(state, event_type, data.get()).map_err(Stop::Fault)?);
+        aggregate.evolve(state, record, &mut out).map_err(Stop::Fault)?;
     }
     access.put(view, key.as_bytes(), out);
     Ok(())
@@ -193,7 +212,7 @@ fn apply_postings(access: &mut Access<'_>, record: &Record<'_>) -> Result<(), St
         postings::type_term(record.event_type()),
     ];
     // All three are tried before a miss is told, so that one round supplies them all.
-    let results = terms.map(|term| postings::append(access, POSTINGS, &term, record.position));
+    let results = terms.map(|term| postings::append(access, POSTINGS, term, record.position));
     results.into_iter().collect()
 }
 
@@ -207,20 +226,22 @@ fn apply_projections(
     for (index, projection) in engine.registry.projections.iter().enumerate() {
         let view = engine.views.projection(index);
         // A view that stopped earlier stays behind the head.
-        let behind = engine.views.state(view).is_none_or(|state| state.position != engine.head.position);
+        let behind =
+            engine.views.state(view).is_none_or(|state| state.position != engine.head.position);
         if behind || folded.faults.iter().any(|(faulted, _)| *faulted == view) {
             continue;
         }
-        let trapped = engine.quarantined.iter().find(|q| {
-            usize::try_from(q.projection) == Ok(index) && q.position == record.position
-        });
+        let trapped = engine
+            .quarantined
+            .iter()
+            .find(|q| usize::try_from(q.projection) == Ok(index) && q.position == record.position);
         let result = match trapped {
             Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
             None => {
                 set_progress(Some(index), record.position);
-                let before = access.begin();
+                let mark = access.overlay.begin();
                 let result = projection.apply(record, &mut read::Rows::new(access, view));
-                access.end(before, result.is_err());
+                access.overlay.end(mark, result.is_err());
                 set_progress(None, 0);
                 result
             }
@@ -254,12 +275,19 @@ fn apply_key(
     }
     let Some(command) = &commit.command else { return Ok(()) };
     let (Some(key), Some(request)) = (&command.key, &command.request) else { return Ok(()) };
-    let request = crate::chain::unhex(request).ok_or_else(|| Stop::Fault("its fingerprint can not be read".into()))?;
-    let write = |value: &dyn Fn() -> postcard::Result<Vec<u8>>| value().map_err(|e| Stop::Fault(e.to_string()));
+    let request = crate::chain::unhex(request)
+        .ok_or_else(|| Stop::Fault("its fingerprint can not be read".into()))?;
+    let write = |value: &dyn Fn() -> postcard::Result<Vec<u8>>| {
+        value().map_err(|e| Stop::Fault(e.to_string()))
+    };
     let entry = KeyEntry { position: commit.position, time, request };
     let expiry = Expiry { time, key: key.to_string() };
     access.put(IDEMPOTENCY, &key_row(key), write(&|| postcard::to_allocvec(&entry))?);
-    access.put(IDEMPOTENCY, &expiry_row(commit.position), write(&|| postcard::to_allocvec(&expiry))?);
+    access.put(
+        IDEMPOTENCY,
+        &expiry_row(commit.position),
+        write(&|| postcard::to_allocvec(&expiry))?,
+    );
     if oldest.is_none() {
         folded.oldest_key = Some(Some((commit.position, time)));
     }
@@ -267,7 +295,11 @@ fn apply_key(
 }
 
 /// Drops the oldest expired keys, a bounded number; returns the oldest that stays.
-fn drop_expired(access: &mut Access<'_>, now: Time, days: u32) -> Result<Option<(u64, Time)>, Stop> {
+fn drop_expired(
+    access: &mut Access<'_>,
+    now: Time,
+    days: u32,
+) -> Result<Option<(u64, Time)>, Stop> {
     let queue = access.range(IDEMPOTENCY, b"q", b"", EXPIRED_KEYS_PER_COMMIT.saturating_add(1))?;
     let mut missed = false;
     let last = queue.len().saturating_sub(1);
@@ -282,7 +314,8 @@ fn drop_expired(access: &mut Access<'_>, now: Time, days: u32) -> Result<Option<
         // The key may have been used again since: then the entry is a later one and stays.
         match access.row(IDEMPOTENCY, &key_row(&expiry.key)) {
             Ok(Some(bytes)) => {
-                let entry: KeyEntry = postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
+                let entry: KeyEntry =
+                    postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
                 if entry.position == position {
                     access.delete(IDEMPOTENCY, &key_row(&expiry.key));
                 }
@@ -307,11 +340,22 @@ pub fn idempotency_days(settings: &str) -> u32 {
 
 impl Engine {
     /// Takes a commit's changes in. Can not fail.
-    pub(super) fn take_in(&mut self, taken: &mut Taken) {
-        let folded = &mut taken.folded;
+    pub(super) fn take_in(&mut self, taken: Taken) {
+        let mut folded = taken.folded;
         let before = self.head.position;
-        self.cache.change(&mut taken.rows);
-        for (view, difference) in taken.row_counts.drain(..) {
+        let Overlay { changes, appends, mut row_counts, .. } = taken.overlay;
+        for Change { target, value, .. } in changes {
+            match target {
+                Target::Slot(slot) => self.cache.change_slot(slot, value.into()),
+                Target::New(view, key) => self.cache.change(KeyRef { view, bytes: &key }, value),
+            }
+        }
+        for (slot, position) in appends {
+            if let (view, Appended::NewRow) = self.cache.append(slot, position) {
+                row_counts.push((view, 1));
+            }
+        }
+        for (view, difference) in row_counts {
             if let Some(state) = self.views.state_mut(view) {
                 state.rows = state.rows.saturating_add_signed(difference);
             }
@@ -337,12 +381,17 @@ impl Engine {
         if let Some(oldest) = folded.oldest_key {
             self.head.oldest_key = oldest;
         }
-        for (counts, names) in
-            [(&mut self.head.streams, &mut folded.created), (&mut self.head.events, &mut folded.event_types)]
-        {
+        for (counts, names) in [
+            (&mut self.head.streams, &mut folded.created),
+            (&mut self.head.events, &mut folded.event_types),
+        ] {
             for name in names.drain(..) {
-                let count = counts.entry(name).or_default();
-                *count = count.saturating_add(1);
+                match counts.get_mut(name.as_ref()) {
+                    Some(count) => *count = count.saturating_add(1),
+                    None => {
+                        counts.insert(name.into_owned(), 1);
+                    }
+                }
             }
         }
         self.changed = true;

@@ -1,38 +1,67 @@
 //! The row cache: what the guest remembers of the stored rows, and what it has changed.
 //!
-//! Owns three maps. `dirty` holds rows changed since the last checkpoint and is never evicted;
-//! `young` and `old` hold clean rows (and proven absences) and are thrown away by turns. Refuses
-//! to know what rows mean.
+//! Owns a table of slots, one per known row (proven absences included), each clean or changed
+//! since the last checkpoint. Refuses to know what rows mean.
 //!
-//! Invariants: a row in `dirty` is newer than the same row elsewhere, one in `young` not older
-//! than in `old`; dirty bytes stay below half of the bound because the engine asks for a
-//! checkpoint then, clean bytes below the other half.
+//! Invariants: changed rows are never evicted, and stay below half of the bound because the engine
+//! asks for a checkpoint then; clean ones are evicted between inputs only, so a slot found while an
+//! input is under way stays where it is.
 
-use alloc::collections::BTreeSet;
-use alloc::rc::Rc;
-use core::hash::{Hash, Hasher};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
 use core::mem;
 
 use foldhash::fast::FixedState;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashTable;
 
-/// A row's value; absent rows are `None`.
-pub type Value = Option<Rc<[u8]>>;
+use super::postings::{Appended, List};
+
+/// What is known of a row.
+#[derive(Debug)]
+pub enum Row {
+    /// It is proven not to be there.
+    Absent,
+    /// Its value.
+    Bytes(Vec<u8>),
+    /// A growing list of positions, kept open so that an append copies nothing.
+    List(Box<List>),
+}
+
+impl Row {
+    /// The value as it is stored.
+    pub fn to_value(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Absent => None,
+            Self::Bytes(bytes) => Some(bytes.clone()),
+            Self::List(list) => Some(list.to_bytes()),
+        }
+    }
+
+    const fn bytes_held(&self) -> usize {
+        match self {
+            Self::Absent => 0,
+            Self::Bytes(bytes) => bytes.capacity(),
+            Self::List(list) => list.bytes_held(),
+        }
+    }
+}
+
+impl From<Option<Vec<u8>>> for Row {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        value.map_or(Self::Absent, Self::Bytes)
+    }
+}
 
 /// Index of a view in the engine's table.
 pub type ViewId = u16;
 
-/// Names a row in memory.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Its view.
-    pub view: ViewId,
-    /// Its key.
-    pub bytes: Rc<[u8]>,
-}
+/// Place of a row in the cache.
+pub type SlotId = u32;
 
-/// The same, borrowed.
-#[derive(Clone, Copy, Debug)]
+/// Names a row in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRef<'a> {
     /// Its view.
     pub view: ViewId,
@@ -40,147 +69,279 @@ pub struct KeyRef<'a> {
     pub bytes: &'a [u8],
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        KeyRef { view: self.view, bytes: &self.bytes }.hash(state);
+/// Keys up to this length lie within their slot: most do, and a comparison touches one line less.
+const INLINE_BYTES: usize = 38;
+
+/// A key's bytes.
+#[derive(Debug)]
+pub enum KeyBytes {
+    /// Short.
+    Inline(u8, [u8; INLINE_BYTES]),
+    /// Long.
+    Boxed(Box<[u8]>),
+}
+
+impl KeyBytes {
+    /// A copy of a key.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut inline = [0; INLINE_BYTES];
+        match (inline.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(bytes);
+                Self::Inline(len, inline)
+            }
+            _ => Self::Boxed(bytes.into()),
+        }
+    }
+
+    /// The bytes.
+    pub fn get(&self) -> &[u8] {
+        match self {
+            Self::Inline(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Boxed(bytes) => bytes,
+        }
     }
 }
 
-impl Hash for KeyRef<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u16(self.view);
-        state.write(self.bytes);
+#[derive(Debug)]
+struct Slot {
+    key: KeyBytes,
+    row: Row,
+    view: ViewId,
+    /// Changed since the last checkpoint.
+    changed: bool,
+    /// Evicted next, unless it is used again before.
+    old: bool,
+}
+
+impl Slot {
+    fn cost(&self) -> usize {
+        let key = if let KeyBytes::Boxed(bytes) = &self.key { bytes.len() } else { 0 };
+        key.saturating_add(self.row.bytes_held()).saturating_add(SLOT_BYTES)
     }
 }
 
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.view == key.view && *self.bytes == *key.bytes
-    }
-}
-
-/// A map of rows. Its iteration order reaches no output.
-pub type Rows = HashMap<Key, Value, FixedState>;
-
-/// Bytes of bookkeeping per entry, about: two map slots, two counted pointers.
-const ENTRY_BYTES: usize = 112;
+/// Bytes of bookkeeping per row, about: slot, table entry, allocator.
+const SLOT_BYTES: usize = 112;
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct Cache {
-    dirty: Rows,
-    /// The keys of `dirty` in order: for range reads and checkpoints.
-    order: BTreeSet<Key>,
-    dirty_bytes: usize,
-    young: Rows,
-    young_bytes: usize,
-    old: Rows,
+    slots: Vec<Option<Slot>>,
+    free: Vec<SlotId>,
+    table: HashTable<SlotId>,
+    /// Changed rows in order: for range reads and checkpoints.
+    order: BTreeMap<(ViewId, Box<[u8]>), SlotId>,
+    changed_bytes: usize,
+    clean_bytes: usize,
     bytes_max: usize,
-    seed: u64,
+    hasher: FixedState,
 }
 
-fn cost(key: &Key, value: &Value) -> usize {
-    let value = value.as_ref().map_or(0, |value| value.len());
-    key.bytes.len().saturating_add(value).saturating_add(ENTRY_BYTES)
+fn hash_of(hasher: &FixedState, key: KeyRef<'_>) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write_u16(key.view);
+    state.write(key.bytes);
+    state.finish()
 }
 
 impl Cache {
     /// An empty cache. The seed keeps callers from choosing keys that collide.
     pub fn new(bytes_max: usize, seed: u64) -> Self {
-        let rows = || Rows::with_hasher(FixedState::with_seed(seed));
         Self {
-            dirty: rows(),
-            order: BTreeSet::new(),
-            dirty_bytes: 0,
-            young: rows(),
-            young_bytes: 0,
-            old: rows(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            table: HashTable::new(),
+            order: BTreeMap::new(),
+            changed_bytes: 0,
+            clean_bytes: 0,
             bytes_max,
-            seed,
+            hasher: FixedState::with_seed(seed),
         }
     }
 
-    /// An empty map with this cache's hashing.
-    pub fn rows(&self) -> Rows {
-        Rows::with_hasher(FixedState::with_seed(self.seed))
+    fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.get(usize::try_from(id).ok()?)?.as_ref()
     }
 
-    /// What is known of a row; `None` when nothing is.
-    pub fn get(&self, key: KeyRef<'_>) -> Option<&Value> {
-        self.dirty.get(&key).or_else(|| self.young.get(&key)).or_else(|| self.old.get(&key))
+    fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::try_from(id).ok()?)?.as_mut()
     }
 
-    /// A changed row's value; `None` when it did not change since the last checkpoint.
-    pub fn changed(&self, key: KeyRef<'_>) -> Option<&Value> {
-        self.dirty.get(&key)
+    /// Where a row is, when anything is known of it.
+    pub fn find(&self, key: KeyRef<'_>) -> Option<SlotId> {
+        let same = |id: &SlotId| {
+            self.slot(*id).is_some_and(|s| s.view == key.view && s.key.get() == key.bytes)
+        };
+        self.table.find(hash_of(&self.hasher, key), same).copied()
     }
 
-    /// Takes changed rows in.
-    pub fn change(&mut self, rows: &mut Rows) {
-        for (key, value) in rows.drain() {
-            self.dirty_bytes = self.dirty_bytes.saturating_add(cost(&key, &value));
-            match self.dirty.get_mut(&key) {
-                Some(slot) => {
-                    let before = mem::replace(slot, value);
-                    self.dirty_bytes = self.dirty_bytes.saturating_sub(cost(&key, &before));
+    /// The row in a slot.
+    pub fn row(&self, id: SlotId) -> &Row {
+        self.slot(id).map_or(&Row::Absent, |slot| &slot.row)
+    }
+
+    fn insert(&mut self, key: KeyRef<'_>, row: Row, changed: bool) -> SlotId {
+        let slot = Slot { key: KeyBytes::new(key.bytes), row, view: key.view, changed, old: false };
+        let cost = slot.cost();
+        let bytes = if changed { &mut self.changed_bytes } else { &mut self.clean_bytes };
+        *bytes = bytes.saturating_add(cost);
+        let id = match self.free.pop() {
+            Some(id) => {
+                if let Some(place) = usize::try_from(id).ok().and_then(|at| self.slots.get_mut(at))
+                {
+                    *place = Some(slot);
                 }
-                None => {
-                    self.order.insert(key.clone());
-                    self.dirty.insert(key, value);
-                }
+                id
+            }
+            None => {
+                self.slots.push(Some(slot));
+                SlotId::try_from(self.slots.len().saturating_sub(1)).unwrap_or(SlotId::MAX)
+            }
+        };
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |id: &SlotId| {
+            let slot =
+                usize::try_from(*id).ok().and_then(|at| slots.get(at)).and_then(Option::as_ref);
+            slot.map_or(0, |slot| {
+                hash_of(hasher, KeyRef { view: slot.view, bytes: slot.key.get() })
+            })
+        };
+        self.table.insert_unique(hash_of(hasher, key), id, rehash);
+        if changed {
+            self.order.insert((key.view, key.bytes.into()), id);
+        }
+        id
+    }
+
+    /// Takes a row in as it is stored; what is known already is newer and stays.
+    pub fn learn(&mut self, key: KeyRef<'_>, value: Option<Vec<u8>>) {
+        if self.find(key).is_none() {
+            self.insert(key, value.into(), false);
+        }
+    }
+
+    /// Takes a changed row in that has no slot yet, or may have none.
+    pub fn change(&mut self, key: KeyRef<'_>, value: Option<Vec<u8>>) {
+        match self.find(key) {
+            Some(id) => self.change_slot(id, value.into()),
+            None => {
+                self.insert(key, value.into(), true);
             }
         }
     }
 
-    /// Takes rows in as they are stored.
-    pub fn learn(&mut self, rows: &mut Rows) {
-        for (key, value) in rows.drain() {
-            self.keep(key, value);
+    /// Takes a change of the row in a slot in.
+    pub fn change_slot(&mut self, id: SlotId, row: Row) {
+        let Some(slot) = self.slot_mut(id) else { return };
+        let before = slot.cost();
+        slot.row = row;
+        self.settle_change(id, before);
+    }
+
+    /// Accounts for a changed slot that cost `before`.
+    fn settle_change(&mut self, id: SlotId, before: usize) {
+        let Some(slot) =
+            self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut)
+        else {
+            return;
+        };
+        let was_changed = mem::replace(&mut slot.changed, true);
+        let after = slot.cost();
+        if was_changed {
+            self.changed_bytes = self.changed_bytes.saturating_add(after).saturating_sub(before);
+        } else {
+            self.changed_bytes = self.changed_bytes.saturating_add(after);
+            self.clean_bytes = self.clean_bytes.saturating_sub(before);
+            self.order.insert((slot.view, slot.key.get().into()), id);
         }
     }
 
-    fn keep(&mut self, key: Key, value: Value) {
-        self.young_bytes = self.young_bytes.saturating_add(cost(&key, &value));
-        self.young.insert(key, value);
-        if self.young_bytes > self.bytes_max / 4 {
-            // Dropping a whole generation costs nothing per row and needs no order of use: rows in
-            // use come back through `dirty` or are read again.
-            self.old = mem::replace(&mut self.young, Rows::with_hasher(FixedState::with_seed(self.seed)));
-            self.young_bytes = 0;
+    /// Appends a position to the list in a slot.
+    pub fn append(&mut self, id: SlotId, position: u64) -> (ViewId, Appended) {
+        let Some(slot) = self.slot_mut(id) else { return (0, Appended::InPlace) };
+        let (view, before) = (slot.view, slot.cost());
+        if !matches!(slot.row, Row::List(_)) {
+            // Whoever staged the append has read the bytes already.
+            let list =
+                slot.row.to_value().and_then(|bytes| List::read(&bytes).ok()).unwrap_or_default();
+            slot.row = Row::List(Box::new(list));
         }
+        let Row::List(list) = &mut slot.row else { return (view, Appended::InPlace) };
+        let (appended, frozen) = list.append(position);
+        let chunk =
+            frozen.map(|(last, bytes)| (super::postings::frozen_key(slot.key.get(), last), bytes));
+        self.settle_change(id, before);
+        if let Some((key, bytes)) = chunk {
+            self.change(KeyRef { view, bytes: &key }, Some(bytes));
+        }
+        (view, appended)
     }
 
     /// Whether changed rows fill their half.
     pub const fn is_full(&self) -> bool {
-        self.dirty_bytes > self.bytes_max / 2
+        self.changed_bytes > self.bytes_max / 2
     }
 
-    /// Changed keys of a view, in order, beyond `after`.
-    pub fn changed_after(&self, view: ViewId, after: &[u8]) -> impl Iterator<Item = (&Key, &Value)> {
-        let start = Key { view, bytes: after.into() };
+    /// Changed rows of a view, in order, from `from` on.
+    pub fn changed_from(&self, view: ViewId, from: &[u8]) -> impl Iterator<Item = (&[u8], &Row)> {
+        let start = (view, Box::from(from));
         self.order
             .range(start..)
-            .take_while(move |key| key.view == view)
-            .filter_map(|key| self.dirty.get(key).map(|value| (key, value)))
+            .take_while(move |((v, _), _)| *v == view)
+            .map(|((_, key), id)| (key.as_ref(), self.row(*id)))
     }
 
-    /// Takes the first changed rows out, in order, up to about so many bytes; they are clean from
-    /// now on.
-    pub fn take_changed(&mut self, bytes_max: usize, mut each: impl FnMut(&Key, &Value)) {
+    /// Takes the first changed rows, in order, up to about so many bytes; they are clean from now
+    /// on. `each` gets view, key and value.
+    pub fn take_changed(
+        &mut self,
+        bytes_max: usize,
+        mut each: impl FnMut(ViewId, &[u8], Option<Vec<u8>>),
+    ) {
         let mut taken = 0_usize;
         while taken < bytes_max {
-            let Some(key) = self.order.pop_first() else { break };
-            let Some((key, value)) = self.dirty.remove_entry(&key) else { continue };
-            each(&key, &value);
-            let bytes = cost(&key, &value);
+            let Some(((view, key), id)) = self.order.pop_first() else { break };
+            let Some(slot) = self.slot_mut(id) else { continue };
+            let bytes = slot.cost();
+            slot.changed = false;
+            slot.old = false;
+            let value = slot.row.to_value();
             taken = taken.saturating_add(bytes);
-            self.dirty_bytes = self.dirty_bytes.saturating_sub(bytes);
-            self.keep(key, value);
+            self.changed_bytes = self.changed_bytes.saturating_sub(bytes);
+            self.clean_bytes = self.clean_bytes.saturating_add(bytes);
+            each(view, &key, value);
         }
     }
 
     /// Whether nothing changed since the last checkpoint.
     pub fn is_clean(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// Frees room, between inputs: clean rows that were not changed since the last time go first.
+    pub fn evict(&mut self) {
+        if self.clean_bytes <= self.bytes_max / 2 {
+            return;
+        }
+        let everything = self.clean_bytes > self.bytes_max;
+        for at in 0..self.slots.len() {
+            let Some(place) = self.slots.get_mut(at) else { break };
+            let Some(slot) = place.as_mut().filter(|slot| !slot.changed) else { continue };
+            if !slot.old && !everything {
+                slot.old = true;
+                continue;
+            }
+            let (cost, key) = (slot.cost(), KeyRef { view: slot.view, bytes: slot.key.get() });
+            let Ok(id) = SlotId::try_from(at) else { continue };
+            if let Ok(entry) =
+                self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id)
+            {
+                entry.remove();
+            }
+            *place = None;
+            self.free.push(id);
+            self.clean_bytes = self.clean_bytes.saturating_sub(cost);
+        }
     }
 }

@@ -15,7 +15,8 @@ const PART_BYTES_MAX: usize = 1 << 20;
 impl Engine {
     /// The commits since the last call, a part at a time.
     pub fn take_block(&mut self) -> Block {
-        let genesis = self.genesis.take_if(|genesis| genesis.line.is_some()).and_then(|genesis| genesis.line);
+        let genesis =
+            self.genesis.take_if(|genesis| genesis.line.is_some()).and_then(|genesis| genesis.line);
         let mut bytes = 0_usize;
         let fits = self.unstored.iter().take_while(|commit| {
             let room = bytes == 0 || bytes.saturating_add(commit.line.len()) <= PART_BYTES_MAX;
@@ -24,7 +25,8 @@ impl Engine {
         });
         let count = fits.count();
         let part = self.unstored.drain(..count);
-        let commits = part.map(|commit| (commit.first, commit.last, commit.line.as_ref().into())).collect();
+        let commits =
+            part.map(|commit| (commit.first, commit.last, commit.line.as_ref().into())).collect();
         Block { genesis, commits, more: !self.unstored.is_empty() }
     }
 
@@ -38,19 +40,21 @@ impl Engine {
         let views = &self.views;
         let mut rows: Vec<(View, Vec<RowChange>)> = Vec::new();
         let mut current = None;
-        self.cache.take_changed(PART_BYTES_MAX, |key, value| {
-            if current != Some(key.view) {
-                current = Some(key.view);
-                rows.push((views.stored(key.view), Vec::new()));
+        self.cache.take_changed(PART_BYTES_MAX, |view, key, value| {
+            if current != Some(view) {
+                current = Some(view);
+                rows.push((views.stored(view), Vec::new()));
             }
             if let Some((_, changes)) = rows.last_mut() {
-                changes.push((key.bytes.to_vec(), value.as_deref().map(<[u8]>::to_vec)));
+                changes.push((key.to_vec(), value));
             }
         });
         let mut part = CheckpointPart { rows, dropped: Vec::new(), checkpoint: None };
         if self.cache.is_clean() {
-            let checkpoint = Checkpoint { head: self.head.clone(), views: self.views.states().to_vec() };
-            let bytes = postcard::to_extend(&checkpoint, alloc::vec![CHECKPOINT_VERSION]).unwrap_or_default();
+            let checkpoint =
+                Checkpoint { head: self.head.clone(), views: self.views.states().to_vec() };
+            let bytes = postcard::to_extend(&checkpoint, alloc::vec![CHECKPOINT_VERSION])
+                .unwrap_or_default();
             part.checkpoint = Some((self.head.position, bytes));
             self.changed = false;
         }

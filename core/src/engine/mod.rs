@@ -15,6 +15,7 @@ mod apply;
 mod cache;
 mod checkpoint;
 mod open;
+mod overlay;
 pub mod postings;
 mod propose;
 mod search;
@@ -32,7 +33,9 @@ pub use access::{Access, Supplied, Unstored};
 pub use apply::{FoldStop, split_state};
 pub use cache::ViewId;
 pub use open::OpenError;
-pub use propose::{Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered};
+pub use propose::{
+    Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
+};
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
 pub use views::ViewState;
 
@@ -174,24 +177,19 @@ impl Engine {
         Access::new(&self.cache, &self.views, &self.unstored, supplied, self.head.position)
     }
 
-    /// An empty set of supplied answers.
-    pub fn supplied(&self) -> Supplied {
-        Supplied::new(&self.cache)
-    }
-
     /// Pairs queries with answers; false when they do not fit.
     pub fn supply(
-        &self,
+        &mut self,
         supplied: &mut Supplied,
         queries: Vec<crate::protocol::Query>,
         answers: Vec<crate::protocol::Answer>,
     ) -> bool {
-        supplied.take(&self.views, queries, answers)
+        supplied.take(&mut self.cache, &self.views, queries, answers)
     }
 
-    /// Keeps supplied rows when the input that asked for them is settled.
-    pub fn learn(&mut self, supplied: &mut Supplied) {
-        self.cache.learn(&mut supplied.rows);
+    /// Frees room, when an input is settled and nothing refers to rows.
+    pub fn evict(&mut self) {
+        self.cache.evict();
     }
 
     /// Takes a proposal in.
@@ -203,7 +201,7 @@ impl Engine {
             self.head.guest.clone_from(&self.guest);
             self.head.idempotency_days = apply::idempotency_days(&self.settings);
         }
-        self.take_in(&mut taken);
+        self.take_in(taken);
         self.unstored.push(Unstored { first, last, line: line.into() });
     }
 
@@ -218,15 +216,15 @@ impl Engine {
             .map_err(|e| FoldStop::Corrupt(alloc::format!("not a readable commit: {e}")))?;
         let mut access = self.access(supplied);
         let result = apply::apply(self, &mut access, &commit);
-        let misses = core::mem::take(&mut access.misses);
-        let mut taken = match result {
+        let misses = access.take_misses();
+        let taken = match result {
             Ok(folded) if misses.is_empty() => apply::Taken::new(access, folded),
             Ok(_) | Err(FoldStop::Need(_)) => {
-                return Err(FoldStop::Need(misses.into_iter().collect()));
+                return Err(FoldStop::Need(misses));
             }
             Err(stop) => return Err(stop),
         };
-        self.take_in(&mut taken);
+        self.take_in(taken);
         Ok(())
     }
 }

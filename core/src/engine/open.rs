@@ -45,8 +45,8 @@ impl Engine {
         let genesis = match open.genesis.as_deref() {
             None => Some(Genesis { incarnation: open.incarnation, line: None }),
             Some(line) => {
-                let genesis: commit::Genesis<'_> =
-                    serde_json::from_str(line).map_err(|e| corrupt(format!("genesis can not be read: {e}")))?;
+                let genesis: commit::Genesis<'_> = commit::Genesis::parse(line)
+                    .map_err(|e| corrupt(format!("genesis can not be read: {e}")))?;
                 if genesis.format != FORMAT_VERSION {
                     let detail = format!(
                         "the log has format {}, this guest reads and writes {FORMAT_VERSION}",
@@ -54,7 +54,7 @@ impl Engine {
                     );
                     return Err(OpenError { reason: RefusalReason::Format, detail });
                 }
-                head.settings = genesis.settings.get().to_string();
+                head.settings = genesis.settings.to_string();
                 head.idempotency_days = super::apply::idempotency_days(&head.settings);
                 head.guest = genesis.guest.to_string();
                 None
@@ -63,7 +63,8 @@ impl Engine {
         let mut views = Views::new(&registry);
         let stored = open.checkpoint.as_deref().and_then(read_checkpoint);
         let mut rows_usable = false;
-        if let Some(checkpoint) = stored.filter(|checkpoint| checkpoint.head.position <= open.head) {
+        if let Some(checkpoint) = stored.filter(|checkpoint| checkpoint.head.position <= open.head)
+        {
             rows_usable = views.restore(checkpoint.views);
             if rows_usable {
                 head = checkpoint.head;

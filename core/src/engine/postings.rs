@@ -8,6 +8,7 @@
 //! Value: count of the whole list so far, last position of the chunk before (0: none), last
 //! position, number of positions in here (each little-endian), then the differences as varints.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::access::Access;
@@ -39,49 +40,88 @@ pub fn correlation_term(id: &str) -> Vec<u8> {
 }
 
 fn term(kind: u8, text: &str) -> Vec<u8> {
+    // Room for the rest of a key, which is made of it in place.
     let mut out = Vec::with_capacity(text.len().saturating_add(10));
     out.push(kind);
     out.extend_from_slice(text.as_bytes());
     out
 }
 
-struct Chunk<'a> {
+/// The chunk of a list that still grows.
+#[derive(Clone, Debug, Default)]
+pub struct List {
     count: u64,
     previous: u64,
     last: u64,
     length: u16,
-    differences: &'a [u8],
+    differences: Vec<u8>,
 }
 
-impl<'a> Chunk<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Stop> {
+/// What an append did to the number of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The list has as many rows as before.
+    InPlace,
+    /// It has one more: it is new, or a full chunk was put aside.
+    NewRow,
+}
+
+impl List {
+    /// Reads a chunk's bytes.
+    pub fn read(bytes: &[u8]) -> Result<Self, Stop> {
         let broken = || Stop::Fault("an index chunk can not be read".into());
         let (header, differences) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(broken)?;
         let mut words = header.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
         let mut next = || words.next().ok_or_else(broken);
         let (count, previous, last) = (next()?, next()?, next()?);
-        let length = header.last_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes)).ok_or_else(broken)?;
-        Ok(Self { count, previous, last, length, differences })
+        let length =
+            header.last_chunk::<2>().map(|bytes| u16::from_le_bytes(*bytes)).ok_or_else(broken)?;
+        Ok(Self { count, previous, last, length, differences: differences.to_vec() })
     }
 
-    fn write(&self, position: Option<u64>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES.saturating_add(self.differences.len()).saturating_add(10));
+    /// The chunk's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES.saturating_add(self.differences.len()));
         for word in [self.count, self.previous, self.last] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         out.extend_from_slice(&self.length.to_le_bytes());
-        out.extend_from_slice(self.differences);
-        if let Some(difference) = position {
-            push_varint(&mut out, difference);
-        }
+        out.extend_from_slice(&self.differences);
         out
+    }
+
+    /// Bytes it takes in memory, about.
+    pub const fn bytes_held(&self) -> usize {
+        self.differences.capacity().saturating_add(48)
+    }
+
+    /// The last position; 0 for an empty list.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Appends a position. A full chunk is given back with its last position, to be kept under that.
+    pub fn append(&mut self, position: u64) -> (Appended, Option<(u64, Vec<u8>)>) {
+        let full = u32::from(self.length) >= POSTINGS_CHUNK;
+        let frozen = full.then(|| (self.last, self.to_bytes()));
+        let appended = if full || self.count == 0 { Appended::NewRow } else { Appended::InPlace };
+        if full {
+            self.previous = self.last;
+            self.length = 0;
+            self.differences.clear();
+        }
+        push_varint(&mut self.differences, position.saturating_sub(self.last));
+        self.last = position;
+        self.length = self.length.saturating_add(1);
+        self.count = self.count.saturating_add(1);
+        (appended, frozen)
     }
 
     /// All positions, ascending.
     fn positions(&self) -> Vec<u64> {
         let mut found = Vec::with_capacity(self.length.into());
         let (mut at, mut value, mut shift) = (self.previous, 0_u64, 0_u32);
-        for byte in self.differences {
+        for byte in &self.differences {
             value |= u64::from(byte & 0x7f).wrapping_shl(shift);
             shift = shift.saturating_add(7);
             if byte & 0x80 == 0 {
@@ -110,36 +150,31 @@ fn chunk_key(term: &[u8], last: u64) -> Vec<u8> {
     key
 }
 
-/// Appends a position, which must be beyond all positions of the list.
-pub fn append(access: &mut Access<'_>, view: ViewId, term: &[u8], position: u64) -> Result<(), Stop> {
-    let key = chunk_key(term, TAIL);
-    let Some(bytes) = access.row(view, &key)? else {
-        access.count_new_row(view);
-        let first = Chunk { count: 1, previous: 0, last: position, length: 1, differences: &[] };
-        access.put(view, &key, first.write(Some(position)));
-        return Ok(());
-    };
-    let tail = Chunk::read(&bytes)?;
-    if position <= tail.last {
-        return Err(Stop::Fault("positions must increase".into()));
+/// The key of a full chunk, by the key of its list's tail.
+pub fn frozen_key(tail: &[u8], last: u64) -> Vec<u8> {
+    let mut key = tail.to_vec();
+    if let Some(place) = key.last_chunk_mut::<8>() {
+        *place = last.to_be_bytes();
     }
-    let count = tail.count.saturating_add(1);
-    let difference = Some(position.saturating_sub(tail.last));
-    let next = if u32::from(tail.length) >= POSTINGS_CHUNK {
-        access.count_new_row(view);
-        access.put(view, &chunk_key(term, tail.last), bytes.to_vec());
-        Chunk { count, previous: tail.last, last: position, length: 1, differences: &[] }
-    } else {
-        Chunk { count, last: position, length: tail.length.saturating_add(1), ..tail }
-    };
-    access.put(view, &key, next.write(difference));
-    Ok(())
+    key
+}
+
+/// Appends a position, which must be beyond all positions of the list.
+pub fn append(
+    access: &mut Access<'_>,
+    view: ViewId,
+    mut term: Vec<u8>,
+    position: u64,
+) -> Result<(), Stop> {
+    term.push(0);
+    term.extend_from_slice(&TAIL.to_be_bytes());
+    access.append(view, &term, position)
 }
 
 /// How many positions a list has.
 pub fn count(access: &mut Access<'_>, view: ViewId, term: &[u8]) -> Result<u64, Stop> {
     match access.row(view, &chunk_key(term, TAIL))? {
-        Some(bytes) => Ok(Chunk::read(&bytes)?.count),
+        Some(bytes) => Ok(List::read(&bytes)?.count),
         None => Ok(0),
     }
 }
@@ -159,7 +194,7 @@ pub fn after(
     let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
     let mut found = Vec::new();
     for (_, bytes) in access.range(view, &prefix, &chunk_key(term, after), chunks)? {
-        found.extend(Chunk::read(&bytes)?.positions().into_iter().filter(|&p| p > after));
+        found.extend(List::read(&bytes)?.positions().into_iter().filter(|&p| p > after));
         if found.len() >= limit {
             break;
         }
@@ -178,7 +213,7 @@ pub fn before(
 ) -> Result<Vec<u64>, Stop> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut chunk = match before {
-        None => access.row(view, &chunk_key(term, TAIL))?,
+        None => access.row(view, &chunk_key(term, TAIL))?.map(Cow::into_owned),
         Some(before) => {
             let mut prefix = term.to_vec();
             prefix.push(0);
@@ -188,26 +223,31 @@ pub fn before(
     };
     let mut found = Vec::new();
     while let Some(bytes) = chunk {
-        let this = Chunk::read(&bytes)?;
+        let this = List::read(&bytes)?;
         let below = |p: &u64| before.is_none_or(|before| *p < before);
         found.extend(this.positions().into_iter().rev().filter(below));
         if found.len() >= limit || this.previous == 0 {
             break;
         }
-        chunk = access.row(view, &chunk_key(term, this.previous))?;
+        chunk = access.row(view, &chunk_key(term, this.previous))?.map(Cow::into_owned);
     }
     found.truncate(limit);
     Ok(found)
 }
 
 /// How many positions of a list are at or below `position`.
-pub fn count_to(access: &mut Access<'_>, view: ViewId, term: &[u8], position: u64) -> Result<u64, Stop> {
+pub fn count_to(
+    access: &mut Access<'_>,
+    view: ViewId,
+    term: &[u8],
+    position: u64,
+) -> Result<u64, Stop> {
     let mut prefix = term.to_vec();
     prefix.push(0);
     // The first chunk that reaches `position` or ends beyond it.
     let from = chunk_key(term, position.saturating_sub(1));
     let Some((_, bytes)) = access.range(view, &prefix, &from, 1)?.pop() else { return Ok(0) };
-    let chunk = Chunk::read(&bytes)?;
+    let chunk = List::read(&bytes)?;
     let beyond = chunk.positions().iter().filter(|&&p| p > position).count();
     Ok(chunk.count.saturating_sub(beyond as u64))
 }

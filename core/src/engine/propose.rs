@@ -4,16 +4,15 @@
 //! a commit its answer tells. Refuses to know how commands arrive and how answers look.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde_json::value::RawValue;
-
+use super::Engine;
 use super::access::Access;
 use super::apply::{self, FoldStop, KeyEntry, Taken, expired, key_row, split_state};
 use super::views::IDEMPOTENCY;
-use super::Engine;
 use crate::chain::{FORMAT_VERSION, HASH_HOLE, hex, sha256};
 use crate::commit::{self, Commit, hex16};
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, NewEvents};
@@ -121,7 +120,7 @@ impl Proposal {
 #[derive(Debug)]
 pub enum Decided {
     /// It makes a commit.
-    Proposed(Answered, Proposal),
+    Proposed(Answered, Box<Proposal>),
     /// It is fine and changes nothing.
     Nothing(Answered),
     /// It was done before, under the same key.
@@ -135,27 +134,30 @@ type Attempt<T> = Result<T, Stop>;
 
 impl Engine {
     /// Decides a command. `Err` names the reads that are missing; nothing changes either way.
-    pub fn propose(&self, mut access: Access<'_>, input: &CommandInput<'_>) -> Result<Decided, Vec<Query>> {
-        let misses = |access: &mut Access<'_>| core::mem::take(&mut access.misses).into_iter().collect();
+    pub fn propose(
+        &self,
+        mut access: Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Result<Decided, Vec<Query>> {
         let fault = |what: String| Decided::Rejected(Problem::new(Code::Internal, what));
         let decision = match self.decide(&mut access, input) {
             Ok(decision) => decision,
-            Err(Stop::Miss) => return Err(misses(&mut access)),
+            Err(Stop::Miss) => return Err(access.take_misses()),
             Err(Stop::Fault(what)) => return Ok(fault(what)),
         };
         let (events, before, entropy) = match decision {
             Verdict::Made { events, version, entropy } => (events, version, entropy),
-            Verdict::Settled(decided) => return Ok(decided),
+            Verdict::Settled(decided) => return Ok(*decided),
         };
         match self.build(&mut access, input, &events, before, entropy) {
             Ok(Ok((answered, line, folded, genesis))) => {
                 let (first, last) = (self.head.position.saturating_add(1), answered.position);
                 let mut taken = Taken::new(access, folded);
                 taken.genesis = genesis;
-                Ok(Decided::Proposed(answered, Proposal { first, last, line, taken }))
+                Ok(Decided::Proposed(answered, Box::new(Proposal { first, last, line, taken })))
             }
             Ok(Err(problem)) => Ok(Decided::Rejected(problem)),
-            Err(FoldStop::Need(_)) => Err(misses(&mut access)),
+            Err(FoldStop::Need(_)) => Err(access.take_misses()),
             Err(FoldStop::Corrupt(what)) => Ok(fault(what)),
         }
     }
@@ -171,9 +173,9 @@ impl Engine {
         let view = self.views.aggregate(index);
         // Both reads are tried before either miss is told, so that one round supplies both.
         let replay = self.replay(access, input);
-        let row = access.row(view, input.id.as_bytes());
+        let row = access.row(view, input.id.as_bytes()).map(|row| row.map(Cow::into_owned));
         if let Some(decided) = replay? {
-            return Ok(Verdict::Settled(decided));
+            return Ok(decided.into());
         }
         let row = row?;
         let (version, state) = match &row {
@@ -181,7 +183,7 @@ impl Engine {
             None => (0, None),
         };
         if let Some(problem) = unmet(input, version) {
-            return Ok(Verdict::Settled(Decided::Rejected(problem)));
+            return Ok(Decided::Rejected(problem).into());
         }
         Ok(self.run_decider(aggregate, input, version, state))
     }
@@ -195,8 +197,8 @@ impl Engine {
     ) -> Verdict {
         let mut decision = Decision::new(input.id, self.now(input.stamp), input.stamp);
         match aggregate.decide(state, input.command.name, input.data, &mut decision) {
-            Err(rejection) => Verdict::Settled(Decided::Rejected(rejection)),
-            Ok(events) if events.is_empty() => Verdict::Settled(Decided::Nothing(Answered {
+            Err(rejection) => Decided::Rejected(rejection).into(),
+            Ok(events) if events.is_empty() => Decided::Nothing(Answered {
                 aggregate_type: input.aggregate.aggregate_type.into(),
                 id: input.id.into(),
                 created: false,
@@ -204,7 +206,8 @@ impl Engine {
                 position: self.head.position,
                 hash: None,
                 events: Vec::new(),
-            })),
+            })
+            .into(),
             Ok(events) => {
                 let entropy = decision.drew_entropy().then_some(input.stamp.entropy);
                 Verdict::Made { events, version, entropy }
@@ -213,10 +216,15 @@ impl Engine {
     }
 
     /// The earlier outcome of the same key.
-    fn replay(&self, access: &mut Access<'_>, input: &CommandInput<'_>) -> Attempt<Option<Decided>> {
+    fn replay(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Attempt<Option<Decided>> {
         let Some((key, request)) = &input.metadata.key else { return Ok(None) };
         let Some(bytes) = access.row(IDEMPOTENCY, &key_row(key))? else { return Ok(None) };
-        let entry: KeyEntry = postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
+        let entry: KeyEntry =
+            postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
         if expired(entry.time, self.now(input.stamp), self.head.idempotency_days) {
             return Ok(None);
         }
@@ -240,7 +248,6 @@ impl Engine {
         before: u64,
         entropy: Option<[u8; 16]>,
     ) -> Result<Result<(Answered, String, apply::Folded, Option<String>), Problem>, FoldStop> {
-        let raw = |text| serde_json::from_str::<&RawValue>(text).map_err(|e| FoldStop::Corrupt(e.to_string()));
         let now = self.now(input.stamp);
         let metadata = input.metadata;
         let borrowed = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
@@ -248,7 +255,6 @@ impl Engine {
         let genesis = self.genesis_line(now);
         let settings_differ = genesis.is_none() && self.head.settings != self.settings;
         let guest_differs = genesis.is_none() && self.head.guest != self.guest;
-        let settings = if settings_differ { Some(raw(&self.settings)?) } else { None };
         let mut commit = Commit {
             position: self.head.position.saturating_add(1),
             time: Cow::Owned(now.to_iso()),
@@ -257,11 +263,11 @@ impl Engine {
             correlation_id: borrowed(&metadata.correlation_id),
             causation_id: borrowed(&metadata.causation_id),
             traceparent: borrowed(&metadata.traceparent),
-            meta: metadata.meta.as_deref().map(raw).transpose()?,
+            meta: metadata.meta.as_deref(),
             entropy: entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
-            settings,
+            settings: settings_differ.then_some(self.settings.as_str()),
             guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
-            command: Some(self.command(input)?),
+            command: Some(self.command(input)),
             cause: None,
             events: Vec::with_capacity(events.len()),
             reactions: None,
@@ -274,33 +280,41 @@ impl Engine {
                 schema_version: None,
                 stream: Cow::Borrowed(&stream),
                 version,
-                data: raw(data)?,
+                data,
             });
         }
         let line = commit.line();
         if line.len() > COMMIT_BYTES_MAX {
-            let detail = format!("the commit would have {} bytes; at most {COMMIT_BYTES_MAX} are stored", line.len());
-            return Ok(Err(Problem::new(Code::TooLarge, detail).number("limit", COMMIT_BYTES_MAX as u64)));
+            let detail = format!(
+                "the commit would have {} bytes; at most {COMMIT_BYTES_MAX} are stored",
+                line.len()
+            );
+            return Ok(Err(
+                Problem::new(Code::TooLarge, detail).number("limit", COMMIT_BYTES_MAX as u64)
+            ));
         }
         if commit.last_position() > INTEGER_MAX {
-            return Ok(Err(Problem::new(Code::LimitExceeded, "the partition has no positions left")));
+            return Ok(Err(Problem::new(
+                Code::LimitExceeded,
+                "the partition has no positions left",
+            )));
         }
         let folded = apply::apply(self, access, &commit)?;
         let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
         Ok(Ok((answered, line, folded, genesis)))
     }
 
-    fn command<'a>(&self, input: &CommandInput<'a>) -> Result<commit::Command<'a>, FoldStop> {
-        let data = serde_json::from_str::<&RawValue>(input.data).map_err(|e| FoldStop::Corrupt(e.to_string()))?;
+    fn command<'a>(&self, input: &CommandInput<'a>) -> commit::Command<'a> {
         let key = input.metadata.key.as_ref();
-        Ok(commit::Command {
+        commit::Command {
             name: Cow::Borrowed(input.command.name),
             version: input.command.version,
-            data: self.record_commands.then_some(data),
-            sha256: (!self.record_commands).then(|| Cow::Owned(hex(&sha256(&[input.data.as_bytes()])))),
+            data: self.record_commands.then_some(input.data),
+            sha256: (!self.record_commands)
+                .then(|| Cow::Owned(hex(&sha256(&[input.data.as_bytes()])))),
             key: key.map(|(key, _)| Cow::Owned(key.clone())),
             request: key.map(|(_, request)| Cow::Owned(hex(request))),
-        })
+        }
     }
 
     /// The genesis line, when this would be the first commit of the log.
@@ -312,7 +326,7 @@ impl Engine {
             partition: Cow::Borrowed(&self.partition),
             incarnation: Cow::Owned(hex16(&genesis.incarnation)),
             time: Cow::Owned(now.to_iso()),
-            settings: serde_json::from_str(&self.settings).ok()?,
+            settings: &self.settings,
             guest: Cow::Borrowed(&self.guest),
         };
         Some(genesis.line())
@@ -321,15 +335,25 @@ impl Engine {
 
 enum Verdict {
     Made { events: NewEvents, version: u64, entropy: Option<[u8; 16]> },
-    Settled(Decided),
+    Settled(Box<Decided>),
+}
+
+impl From<Decided> for Verdict {
+    fn from(decided: Decided) -> Self {
+        Self::Settled(Box::new(decided))
+    }
 }
 
 /// The precondition that does not hold, if any.
 fn unmet(input: &CommandInput<'_>, version: u64) -> Option<Problem> {
     let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
-    let problem = |detail: String| Problem::new(Code::PreconditionFailed, detail).number("currentVersion", version);
+    let problem = |detail: String| {
+        Problem::new(Code::PreconditionFailed, detail).number("currentVersion", version)
+    };
     if input.preconditions.none && version > 0 {
-        return Some(problem(format!("If-None-Match is *, but {stream} exists at version {version}")));
+        return Some(problem(format!(
+            "If-None-Match is *, but {stream} exists at version {version}"
+        )));
     }
     let expected = input.preconditions.versions.as_ref()?;
     match expected.as_slice() {
@@ -344,15 +368,17 @@ fn unmet(input: &CommandInput<'_>, version: u64) -> Option<Problem> {
 
 /// What the answer to a command tells, from its commit alone: the same for ever.
 pub fn answered(commit: &Commit<'_>) -> Result<Answered, Stop> {
-    let first = commit.events.first().ok_or_else(|| Stop::Fault("a commit without events".into()))?;
+    let first =
+        commit.events.first().ok_or_else(|| Stop::Fault("a commit without events".into()))?;
     let (aggregate_type, id) = ids::split_stream(&first.stream).unwrap_or((&first.stream, ""));
     let own = commit.events.iter().filter(|event| event.stream == first.stream);
-    let events = commit.events.iter().zip(commit.position..).map(|(event, position)| AnsweredEvent {
-        id: event.id.as_deref().map_or_else(|| ids::event_id(position), ToString::to_string),
-        event_type: event.event_type.to_string(),
-        version: event.version,
-        position,
-    });
+    let events =
+        commit.events.iter().zip(commit.position..).map(|(event, position)| AnsweredEvent {
+            id: event.id.as_deref().map_or_else(|| ids::event_id(position), ToString::to_string),
+            event_type: event.event_type.to_string(),
+            version: event.version,
+            position,
+        });
     Ok(Answered {
         aggregate_type: aggregate_type.into(),
         id: id.into(),

@@ -43,7 +43,8 @@ impl Term {
         let named = ids::position_of_event_id(id).filter(|&position| position <= access.head());
         if let Some(position) = named {
             for line in access.commits(&[position])? {
-                let commit = Commit::parse(&line).map_err(|_| Stop::Fault("a stored commit can not be read".into()))?;
+                let commit = Commit::parse(&line)
+                    .map_err(|_| Stop::Fault("a stored commit can not be read".into()))?;
                 let given = commit.correlation_id.is_some() || commit.position != position;
                 if !given {
                     term.beside = (commit.position..=commit.last_position()).collect();
@@ -53,7 +54,13 @@ impl Term {
         Ok(term)
     }
 
-    fn page(&self, access: &mut Access<'_>, from: u64, descending: bool, limit: u32) -> Result<Vec<u64>, Stop> {
+    fn page(
+        &self,
+        access: &mut Access<'_>,
+        from: u64,
+        descending: bool,
+        limit: u32,
+    ) -> Result<Vec<u64>, Stop> {
         let mut found = if descending {
             postings::before(access, POSTINGS, &self.list, Some(from.saturating_add(1)), limit)?
         } else {
@@ -101,14 +108,18 @@ pub fn find_positions(
         let ends = pages.iter().filter(full).filter_map(|p| p.last().copied());
         let end = if descending { ends.max() } else { ends.min() };
         let within = |p: &u64| {
-            (low..=high).contains(p) && end.is_none_or(|end| if descending { *p >= end } else { *p <= end })
+            (low..=high).contains(p)
+                && end.is_none_or(|end| if descending { *p >= end } else { *p <= end })
         };
-        let (first, others) = pages.split_first().ok_or_else(|| Stop::Fault("no list to search".into()))?;
+        let (first, others) =
+            pages.split_first().ok_or_else(|| Stop::Fault("no list to search".into()))?;
         let has = |list: &Vec<u64>, p: &u64| match descending {
             true => list.binary_search_by(|probe| p.cmp(probe)).is_ok(),
             false => list.binary_search(p).is_ok(),
         };
-        found.positions.extend(first.iter().filter(|p| within(p) && others.iter().all(|list| has(list, p))));
+        found
+            .positions
+            .extend(first.iter().filter(|p| within(p) && others.iter().all(|list| has(list, p))));
         looked = looked.saturating_add(pages.iter().map(Vec::len).sum());
         let Some(end) = end else { break };
         let beyond = if descending { end <= low } else { end >= high };
@@ -164,7 +175,9 @@ pub fn first_position_at(access: &mut Access<'_>, time: Time) -> Result<u64, Sto
             .map(|line| {
                 let commit = Commit::parse(line).ok();
                 let recorded = commit.and_then(|commit| Time::parse_iso(&commit.time));
-                recorded.map(|recorded| recorded < time).ok_or_else(|| Stop::Fault("a stored commit can not be read".into()))
+                recorded
+                    .map(|recorded| recorded < time)
+                    .ok_or_else(|| Stop::Fault("a stored commit can not be read".into()))
             })
             .collect()
     })

@@ -53,7 +53,8 @@ impl Views {
     /// The views of a registry, all empty, of generation 1.
     pub fn new(registry: &Registry) -> Self {
         let own = OWN.iter().copied();
-        let aggregates = registry.aggregates.iter().map(|a| (a.spec().aggregate_type, a.spec().revision));
+        let aggregates =
+            registry.aggregates.iter().map(|a| (a.spec().aggregate_type, a.spec().revision));
         let projections = registry.projections.iter().map(|p| (p.spec().name, p.spec().revision));
         let state = |(name, revision): (&str, u32)| ViewState {
             name: name.to_string(),
@@ -71,7 +72,10 @@ impl Views {
     /// Takes over the states of a checkpoint; false when any view is another one now.
     pub fn restore(&mut self, stored: Vec<ViewState>) -> bool {
         let same = stored.len() == self.states.len()
-            && stored.iter().zip(&self.states).all(|(a, b)| a.name == b.name && a.revision == b.revision);
+            && stored
+                .iter()
+                .zip(&self.states)
+                .all(|(a, b)| a.name == b.name && a.revision == b.revision);
         if same {
             self.states = stored;
         }
@@ -103,7 +107,10 @@ impl Views {
 
     /// The number of a view that the store names.
     pub fn find(&self, view: &View) -> Option<ViewId> {
-        let index = self.states.iter().position(|s| s.name == view.name && s.generation == view.generation)?;
+        let index = self
+            .states
+            .iter()
+            .position(|s| s.name == view.name && s.generation == view.generation)?;
         ViewId::try_from(index).ok()
     }
 

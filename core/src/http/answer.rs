@@ -103,7 +103,9 @@ fn next_link(parsed: &Parsed, after: &str) -> String {
         out.push('=');
         for byte in value.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => out.push(byte.into()),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                    out.push(byte.into())
+                }
                 _ => out.push_str(&format!("%{byte:02X}")),
             }
         }

@@ -15,7 +15,9 @@ use crate::engine::{Answered, CommandInput};
 use crate::errors::{Code, Problem};
 use crate::ids::is_header_id;
 use crate::json::{push_string, push_unsigned};
-use crate::limits::{HEADER_ID_CHARS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX, META_VALUE_CHARS_MAX};
+use crate::limits::{
+    HEADER_ID_CHARS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX, META_VALUE_CHARS_MAX,
+};
 use crate::protocol::Stamp;
 
 /// What the engine is asked to decide.
@@ -77,7 +79,8 @@ pub fn check_headers(
     metadata.meta = meta(headers)?;
     if let Some(value) = headers.one("idempotency-key")? {
         let key = idempotency_key(&value)?;
-        let request = fingerprint.ok_or_else(|| Problem::new(Code::Internal, "the host gave no fingerprint"))?;
+        let request = fingerprint
+            .ok_or_else(|| Problem::new(Code::Internal, "the host gave no fingerprint"))?;
         metadata.key = Some((key.into_owned(), request));
     }
     Ok(())
@@ -97,7 +100,9 @@ fn is_traceparent(value: &str) -> bool {
 /// An RFC 8941 string (quoted, `\"` and `\\` escaped), or the bare value.
 fn idempotency_key<'a>(value: &Cow<'a, str>) -> Result<Cow<'a, str>, Problem> {
     let problem = || {
-        let what = format!("a string of 1 to {KEY_CHARS_MAX} characters, quoted or bare, not starting with ~");
+        let what = format!(
+            "a string of 1 to {KEY_CHARS_MAX} characters, quoted or bare, not starting with ~"
+        );
         invalid("Idempotency-Key", &what, KEY_CHARS_MAX)
     };
     let key: Cow<'a, str> = match value.strip_prefix('"') {
@@ -108,7 +113,9 @@ fn idempotency_key<'a>(value: &Cow<'a, str>) -> Result<Cow<'a, str>, Problem> {
             let mut chars = inner.chars();
             while let Some(c) = chars.next() {
                 match c {
-                    '\\' => key.push(chars.next().filter(|c| matches!(c, '"' | '\\')).ok_or_else(problem)?),
+                    '\\' => key.push(
+                        chars.next().filter(|c| matches!(c, '"' | '\\')).ok_or_else(problem)?,
+                    ),
                     '"' => return Err(problem()),
                     c => key.push(c),
                 }
@@ -127,7 +134,11 @@ fn meta(headers: &Headers<'_>) -> Result<Option<String>, Problem> {
         return Ok(None);
     }
     if names.len() > META_COUNT_MAX {
-        return Err(invalid("Foldlog-Meta-*", &format!("given at most {META_COUNT_MAX} times"), META_COUNT_MAX));
+        return Err(invalid(
+            "Foldlog-Meta-*",
+            &format!("given at most {META_COUNT_MAX} times"),
+            META_COUNT_MAX,
+        ));
     }
     let mut out = String::from("{");
     for name in names {
@@ -153,7 +164,12 @@ fn meta(headers: &Headers<'_>) -> Result<Option<String>, Problem> {
 }
 
 /// The answer to a command that was done, now or before.
-pub fn answer(parsed: &Parsed, aggregate: &AggregateSpec, answered: &Answered, replayed: bool) -> Answer {
+pub fn answer(
+    parsed: &Parsed,
+    aggregate: &AggregateSpec,
+    answered: &Answered,
+    replayed: bool,
+) -> Answer {
     let mut body = String::with_capacity(320);
     body.push_str("{\"ok\":true,\"");
     body.push_str(aggregate.id_field);

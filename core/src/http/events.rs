@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 use super::answer::Answer;
 use super::request::Parsed;
 use crate::decider::AggregateSpec;
-use crate::engine::{Access, Engine, Term, find_positions, first_position_at, nth_position, postings};
+use crate::engine::{
+    Access, Engine, Term, find_positions, first_position_at, nth_position, postings,
+};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
@@ -32,9 +34,11 @@ struct Range {
 
 impl Range {
     fn new(parsed: &Parsed, head: u64) -> Self {
-        let number = |name| parsed.params.get(name).and_then(|value: &String| value.parse::<u64>().ok());
+        let number =
+            |name| parsed.params.get(name).and_then(|value: &String| value.parse::<u64>().ok());
         let descending = parsed.params.get("order").is_some_and(|order| order == "desc");
-        let limit = number("limit").and_then(|n| u32::try_from(n).ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+        let limit =
+            number("limit").and_then(|n| u32::try_from(n).ok()).unwrap_or(LIST_LIMIT_DEFAULT);
         let (mut low, mut high) = (1, head);
         match number("after") {
             Some(after) if descending => high = high.min(after.saturating_sub(1)),
@@ -64,7 +68,8 @@ impl List {
 
     /// Adds a record while there is room; notes when there is none.
     fn push(&mut self, record: &Record<'_>, limit: u32) {
-        if self.more || self.count >= limit || (self.count > 0 && self.body.len() > PAGE_BYTES_MAX) {
+        if self.more || self.count >= limit || (self.count > 0 && self.body.len() > PAGE_BYTES_MAX)
+        {
             self.more = true;
             return;
         }
@@ -101,7 +106,11 @@ pub fn stream(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Resu
     if let Some(id) = param("correlationId") {
         terms.push(Term::correlation(access, id)?);
     }
-    if terms.is_empty() { unfiltered(access, parsed, &range) } else { filtered(access, parsed, &range, &terms) }
+    if terms.is_empty() {
+        unfiltered(access, parsed, &range)
+    } else {
+        filtered(access, parsed, &range, &terms)
+    }
 }
 
 /// `GET /events/<name>/{id}`.
@@ -113,7 +122,8 @@ pub fn of_aggregate(
 ) -> Result<Answer, Stop> {
     let term = postings::stream_term(&ids::stream_name(spec.aggregate_type, &parsed.id));
     let mut range = Range::new(parsed, engine.head().position);
-    let from_version = parsed.params.get("fromVersion").and_then(|v| v.parse::<u64>().ok()).unwrap_or(1);
+    let from_version =
+        parsed.params.get("fromVersion").and_then(|v| v.parse::<u64>().ok()).unwrap_or(1);
     let count = postings::count(access, access.postings_view(), &term)?;
     if count == 0 {
         let detail = format!("there is no {} {}", spec.name, parsed.id);
@@ -129,7 +139,8 @@ pub fn of_aggregate(
 
 /// `GET /events/id/{eventId}`.
 pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
-    let position = ids::position_of_event_id(&parsed.id).filter(|&position| position <= access.head());
+    let position =
+        ids::position_of_event_id(&parsed.id).filter(|&position| position <= access.head());
     let mut body = String::new();
     if let Some(position) = position {
         for line in access.commits(&[position])? {
@@ -193,7 +204,12 @@ fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result
 }
 
 /// A list narrowed by indexes.
-fn filtered(access: &mut Access<'_>, parsed: &Parsed, range: &Range, terms: &[Term]) -> Result<Answer, Stop> {
+fn filtered(
+    access: &mut Access<'_>,
+    parsed: &Parsed,
+    range: &Range,
+    terms: &[Term],
+) -> Result<Answer, Stop> {
     let mut list = List::new();
     if range.low > range.high {
         return Ok(list.answer(parsed));
@@ -249,6 +265,6 @@ pub fn push_event(out: &mut String, record: &Record<'_>) {
     text(out, ",\"causationId\":", record.commit.causation_id.as_deref());
     text(out, ",\"actor\":", record.commit.actor.as_deref());
     out.push_str(",\"meta\":");
-    out.push_str(record.commit.meta.map_or("{}", |meta| meta.get()));
+    out.push_str(record.commit.meta.unwrap_or("{}"));
     out.push_str("}}");
 }

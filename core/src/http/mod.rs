@@ -53,10 +53,14 @@ pub fn handle(
             Decided::Proposed(answered, proposal) => Handled {
                 answer: commands::answer(parsed, aggregate, &answered, false),
                 kind: Kind::Command,
-                proposal: Some(proposal),
+                proposal: Some(*proposal),
             },
-            Decided::Nothing(answered) => read(commands::answer(parsed, aggregate, &answered, false), Kind::Command),
-            Decided::Replayed(answered) => read(commands::answer(parsed, aggregate, &answered, true), Kind::Command),
+            Decided::Nothing(answered) => {
+                read(commands::answer(parsed, aggregate, &answered, false), Kind::Command)
+            }
+            Decided::Replayed(answered) => {
+                read(commands::answer(parsed, aggregate, &answered, true), Kind::Command)
+            }
             Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
         });
     }
@@ -65,7 +69,9 @@ pub fn handle(
         Action::AggregateStats => stats::aggregate(engine, &mut access, parsed),
         Action::Stats => stats::all(engine, &mut access, parsed, process),
         Action::EventStream => events::stream(engine, &mut access, parsed),
-        Action::EventsOf { aggregate } => events::of_aggregate(engine, &mut access, aggregate, parsed),
+        Action::EventsOf { aggregate } => {
+            events::of_aggregate(engine, &mut access, aggregate, parsed)
+        }
         Action::EventById => events::by_id(&mut access, parsed),
         Action::Projections => projections::list(engine, &mut access),
         Action::Projection => projections::one(engine, &mut access, parsed),

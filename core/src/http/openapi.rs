@@ -22,7 +22,10 @@ const SCHEMAS: &str = r##""Problem":{"type":"object","description":"RFC 9457","r
 
 /// Headers that every command takes.
 const COMMAND_HEADERS: &[(&str, &str)] = &[
-    ("Idempotency-Key", "RFC 8941 string, quoted or bare, at most 255 characters, kept at least 7 days: the same key, path and body give the first answer again"),
+    (
+        "Idempotency-Key",
+        "RFC 8941 string, quoted or bare, at most 255 characters, kept at least 7 days: the same key, path and body give the first answer again",
+    ),
     ("If-Match", "The stream's expected version in quotes, or * for any"),
     ("If-None-Match", "*: the stream must not exist"),
     ("X-Correlation-Id", "What this belongs to; the id of the first event when left out"),
@@ -58,7 +61,12 @@ pub fn answer(registry: &Registry, routes: &[Route]) -> Answer {
     out.push_str("},\"components\":{\"schemas\":{");
     out.push_str(SCHEMAS);
     for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
-        out.push_str(&format!(",\"{0}\":{1},{2}", aggregate.aggregate_type, aggregate.query_schema, done(aggregate)));
+        out.push_str(&format!(
+            ",\"{0}\":{1},{2}",
+            aggregate.aggregate_type,
+            aggregate.query_schema,
+            done(aggregate)
+        ));
     }
     for spec in registry.projections.iter().map(|p| p.spec()) {
         out.push_str(&format!(",\"{}\":{}", spec.name, spec.schema));
@@ -85,15 +93,22 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     push_string(out, &route.summary);
     out.push_str(",\"parameters\":[");
     let mut params: Vec<String> = Vec::new();
-    for name in route.path.split('/').filter_map(|s| s.strip_prefix('{').and_then(|s| s.strip_suffix('}'))) {
+    for name in
+        route.path.split('/').filter_map(|s| s.strip_prefix('{').and_then(|s| s.strip_suffix('}')))
+    {
         params.push(format!(
             r#"{{"name":"{name}","in":"path","required":true,"schema":{{"type":"string","pattern":"^[A-Za-z0-9._:-]{{1,128}}$"}}}}"#
         ));
     }
     params.extend(route.params.iter().map(query_param));
     match route.action {
-        Action::Command { .. } => params.extend(COMMAND_HEADERS.iter().map(|(name, doc)| header_param(name, doc))),
-        Action::Query { .. } => params.push(header_param("If-None-Match", "Versions the caller has: 304 when one is current")),
+        Action::Command { .. } => {
+            params.extend(COMMAND_HEADERS.iter().map(|(name, doc)| header_param(name, doc)))
+        }
+        Action::Query { .. } => params.push(header_param(
+            "If-None-Match",
+            "Versions the caller has: 304 when one is current",
+        )),
         _ => {}
     }
     out.push_str(&params.join(","));
@@ -108,7 +123,9 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
 }
 
 fn header_param(name: &str, doc: &str) -> String {
-    let mut out = format!("{{\"name\":\"{name}\",\"in\":\"header\",\"schema\":{{\"type\":\"string\"}},\"description\":");
+    let mut out = format!(
+        "{{\"name\":\"{name}\",\"in\":\"header\",\"schema\":{{\"type\":\"string\"}},\"description\":"
+    );
     push_string(&mut out, doc);
     out.push('}');
     out
@@ -124,7 +141,10 @@ fn query_param(param: &Param) -> String {
         ParamKind::Order => r#"{"enum":["asc","desc"]}"#,
         ParamKind::Time => r#"{"type":"string","format":"date-time"}"#,
     };
-    let mut out = format!("{{\"name\":\"{}\",\"in\":\"query\",\"schema\":{schema},\"description\":", param.name);
+    let mut out = format!(
+        "{{\"name\":\"{}\",\"in\":\"query\",\"schema\":{schema},\"description\":",
+        param.name
+    );
     push_string(&mut out, param.doc);
     out.push('}');
     out
@@ -136,8 +156,11 @@ fn push_body(out: &mut String, command: &CommandSpec) {
     let required: Vec<String> = required.map(|field| format!("\"{}\"", field.name)).collect();
     out.push_str(&required.join(","));
     out.push_str("],\"properties\":{");
-    let properties: Vec<String> =
-        command.fields.iter().map(|field| format!("\"{}\":{}", field.name, fields::schema(field))).collect();
+    let properties: Vec<String> = command
+        .fields
+        .iter()
+        .map(|field| format!("\"{}\":{}", field.name, fields::schema(field)))
+        .collect();
     out.push_str(&properties.join(","));
     out.push_str("}}}}}");
 }
@@ -147,14 +170,22 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
     let named = |name: &str| format!("{{\"$ref\":\"#/components/schemas/{name}\"}}");
     let json = "application/json";
     match route.action {
-        Action::Command { aggregate, .. } => (json, named(&format!("{}Done", aggregate.aggregate_type))),
+        Action::Command { aggregate, .. } => {
+            (json, named(&format!("{}Done", aggregate.aggregate_type)))
+        }
         Action::Query { aggregate } => (json, named(aggregate.aggregate_type)),
         Action::EventsOf { .. } | Action::EventStream => (json, named("Events")),
         Action::EventById => (json, named("Event")),
-        Action::Projections => (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("ProjectionStatus"))),
+        Action::Projections => {
+            (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("ProjectionStatus")))
+        }
         Action::Projection => {
-            let data: Vec<String> = registry.projections.iter().map(|p| named(p.spec().name)).collect();
-            let data = format!("{{\"type\":\"object\",\"required\":[\"data\"],\"properties\":{{\"data\":{{\"anyOf\":[{}]}}}}}}", data.join(","));
+            let data: Vec<String> =
+                registry.projections.iter().map(|p| named(p.spec().name)).collect();
+            let data = format!(
+                "{{\"type\":\"object\",\"required\":[\"data\"],\"properties\":{{\"data\":{{\"anyOf\":[{}]}}}}}}",
+                data.join(",")
+            );
             (json, format!("{{\"allOf\":[{},{data}]}}", named("ProjectionStatus")))
         }
         Action::Stats => (json, named("Stats")),
@@ -199,9 +230,12 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
 
 /// Errors by status, each naming its codes.
 fn push_errors(out: &mut String, route: &Route) {
-    let general = if matches!(route.action, Action::Command { .. }) { COMMAND_ERRORS } else { READ_ERRORS };
+    let general =
+        if matches!(route.action, Action::Command { .. }) { COMMAND_ERRORS } else { READ_ERRORS };
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    for code in general.iter().chain(route.errors).filter(|code| !matches!(code, Code::DeadlineExceeded)) {
+    for code in
+        general.iter().chain(route.errors).filter(|code| !matches!(code, Code::DeadlineExceeded))
+    {
         let names = by_status.entry(code.status()).or_default();
         if !names.contains(&code.name()) {
             names.push(code.name());
@@ -212,7 +246,11 @@ fn push_errors(out: &mut String, route: &Route) {
     }
     for (status, names) in by_status {
         let health = status == 503 && matches!(route.action, Action::Health);
-        let also = if health { r##","application/json":{"schema":{"$ref":"#/components/schemas/Health"}}"## } else { "" };
+        let also = if health {
+            r##","application/json":{"schema":{"$ref":"#/components/schemas/Health"}}"##
+        } else {
+            ""
+        };
         out.push_str(&format!(",\"{status}\":{{\"description\":"));
         push_string(out, &names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
         out.push_str(r##","content":{"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}"##);

@@ -18,7 +18,9 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
     let position = engine.head().position;
     let mut reasons: Vec<String> = Vec::new();
     for index in 0..engine.registry().projections.len() {
-        if let Some(status) = projections::status(engine, access, index)?.filter(|status| status.error.is_some()) {
+        if let Some(status) =
+            projections::status(engine, access, index)?.filter(|status| status.error.is_some())
+        {
             let error = status.error.unwrap_or_default();
             let at = status.position.saturating_add(1);
             reasons.push(format!("projection {} stopped at position {at}: {error}", status.name));

@@ -27,20 +27,30 @@ pub struct Status {
 }
 
 /// The status of the registry's projection with this index.
-pub fn status(engine: &Engine, access: &mut Access<'_>, index: usize) -> Result<Option<Status>, Stop> {
-    let Some(spec) = engine.registry().projections.get(index).map(|p| p.spec()) else { return Ok(None) };
+pub fn status(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    index: usize,
+) -> Result<Option<Status>, Stop> {
+    let Some(spec) = engine.registry().projections.get(index).map(|p| p.spec()) else {
+        return Ok(None);
+    };
     let Some((view, state)) = engine.projection(index) else { return Ok(None) };
     let lag = engine.head().position.saturating_sub(state.position);
-    let error = match engine.fault(view) {
-        Some(fault) => Some(fault.reason.clone()),
-        // It stopped before this instance was opened: the reason is stored.
-        None if lag > 0 => {
-            let row = access.row(engine.faults_view(), spec.name.as_bytes())?;
-            let fault: Option<Fault> = row.and_then(|bytes| postcard::from_bytes(&bytes).ok());
-            Some(fault.map_or_else(|| "it stopped; the reason is lost".to_string(), |fault| fault.reason))
-        }
-        None => None,
-    };
+    let error =
+        match engine.fault(view) {
+            Some(fault) => Some(fault.reason.clone()),
+            // It stopped before this instance was opened: the reason is stored.
+            None if lag > 0 => {
+                let row = access.row(engine.faults_view(), spec.name.as_bytes())?;
+                let fault: Option<Fault> = row.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+                Some(fault.map_or_else(
+                    || "it stopped; the reason is lost".to_string(),
+                    |fault| fault.reason,
+                ))
+            }
+            None => None,
+        };
     Ok(Some(Status { name: spec.name, position: state.position, error, lag, rows: state.rows }))
 }
 
@@ -90,11 +100,19 @@ pub fn one(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<
         let detail = format!("there is no projection {}; GET /projections lists them", parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
-    let limit = parsed.params.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+    let limit = parsed
+        .params
+        .get("limit")
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(LIST_LIMIT_DEFAULT);
     let page = Page { after: parsed.params.get("after").cloned(), limit };
-    let Some((view, _)) = engine.projection(index) else { return Err(Stop::Fault("no such view".into())) };
+    let Some((view, _)) = engine.projection(index) else {
+        return Err(Stop::Fault("no such view".into()));
+    };
     let rendered = projection.page(&mut Reader::new(access, view), &page)?;
-    let Some(status) = status(engine, access, index)? else { return Err(Stop::Fault("no such view".into())) };
+    let Some(status) = status(engine, access, index)? else {
+        return Err(Stop::Fault("no such view".into()));
+    };
     let mut body = String::with_capacity(rendered.json.len().saturating_add(256));
     status.push_members(&mut body);
     body.push_str(",\"data\":");

@@ -57,7 +57,7 @@ pub fn parse(
     };
     let segments = resolve(path);
     let (prefix, segments) = split_partition(&segments, partition)?;
-    let matched = find(routes, &segments, request.method)?;
+    let matched = find(routes, segments, request.method)?;
     let (id, second) = path_ids(&matched)?;
     let route = matched.route;
     let params = parse_query(query, route.params)?;
@@ -82,7 +82,10 @@ pub fn parse(
             let fields = Fields::parse(&parsed.data, command.fields)?;
             parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
         }
-        _ => parsed.known_versions = headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?,
+        _ => {
+            parsed.known_versions =
+                headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?
+        }
     }
     Ok(parsed)
 }
@@ -138,7 +141,10 @@ fn decode(text: &str, plus: bool) -> Vec<u8> {
     out
 }
 
-fn split_partition<'a>(segments: &'a [String], own: &str) -> Result<(String, &'a [String]), Problem> {
+fn split_partition<'a>(
+    segments: &'a [String],
+    own: &str,
+) -> Result<(String, &'a [String]), Problem> {
     match segments {
         [p, name, rest @ ..] if p == "p" => {
             if !is_partition(name) {
@@ -173,7 +179,10 @@ fn path_ids(matched: &Matched<'_>) -> Result<(String, String), Problem> {
     Ok((ids.next().unwrap_or_default(), ids.next().unwrap_or_default()))
 }
 
-fn parse_query(query: &str, known: &'static [Param]) -> Result<BTreeMap<&'static str, String>, Problem> {
+fn parse_query(
+    query: &str,
+    known: &'static [Param],
+) -> Result<BTreeMap<&'static str, String>, Problem> {
     let mut params = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -182,13 +191,19 @@ fn parse_query(query: &str, known: &'static [Param]) -> Result<BTreeMap<&'static
         let bad = |what: String| Problem::new(Code::InvalidParameter, what).text("field", &name);
         let Some(param) = known.iter().find(|param| param.name == name) else {
             let names: Vec<&str> = known.iter().map(|param| param.name).collect();
-            let known = if names.is_empty() { "it takes none".into() } else { format!("known: {}", names.join(", ")) };
+            let known = if names.is_empty() {
+                "it takes none".into()
+            } else {
+                format!("known: {}", names.join(", "))
+            };
             let shown: String = name.chars().take(64).collect();
             return Err(bad(format!("query parameter `{shown}` is not known here; {known}")));
         };
-        let value = text(value).map_err(|_| bad(format!("query parameter `{name}` is not UTF-8")))?;
+        let value =
+            text(value).map_err(|_| bad(format!("query parameter `{name}` is not UTF-8")))?;
         if !fits(param.kind, &value) {
-            let problem = bad(format!("query parameter `{name}` must be {}", param.kind.expectation()));
+            let problem =
+                bad(format!("query parameter `{name}` must be {}", param.kind.expectation()));
             return Err(match param.kind {
                 ParamKind::Limit => problem.number("limit", limits::LIST_LIMIT_MAX.into()),
                 _ => problem,
@@ -207,7 +222,9 @@ fn fits(kind: ParamKind, value: &str) -> bool {
         value.parse::<u64>().ok().filter(|&n| plain && n <= limits::INTEGER_MAX)
     };
     match kind {
-        ParamKind::Limit => number().is_some_and(|n| (1..=limits::LIST_LIMIT_MAX.into()).contains(&n)),
+        ParamKind::Limit => {
+            number().is_some_and(|n| (1..=limits::LIST_LIMIT_MAX.into()).contains(&n))
+        }
         ParamKind::Position => number().is_some(),
         ParamKind::Version => number().is_some_and(|n| n >= 1),
         ParamKind::Key => (1..=512).contains(&value.len()),
@@ -224,13 +241,18 @@ fn check_head(request: &Request<'_>) -> Result<(), Problem> {
         bytes = bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
         if !value.iter().all(|byte| (b' '..=b'~').contains(byte)) {
             let shown: String = name.chars().take(64).collect();
-            let detail = format!("header `{shown}` holds something else than visible ASCII and space");
+            let detail =
+                format!("header `{shown}` holds something else than visible ASCII and space");
             return Err(Problem::new(Code::InvalidHeader, detail).text("field", &shown));
         }
     }
     if bytes > limits::HEAD_BYTES_MAX {
-        let detail = format!("request line and headers have {bytes} bytes; at most {} are read", limits::HEAD_BYTES_MAX);
-        return Err(Problem::new(Code::InvalidHeader, detail).number("limit", limits::HEAD_BYTES_MAX as u64));
+        let detail = format!(
+            "request line and headers have {bytes} bytes; at most {} are read",
+            limits::HEAD_BYTES_MAX
+        );
+        return Err(Problem::new(Code::InvalidHeader, detail)
+            .number("limit", limits::HEAD_BYTES_MAX as u64));
     }
     Ok(())
 }
@@ -244,7 +266,9 @@ impl<'a> Headers<'a> {
         let mut joined: Option<Cow<'a, str>> = None;
         for (_, value) in self.0.iter().filter(|(n, _)| *n == name) {
             let text = core::str::from_utf8(value)
-                .map_err(|_| Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII")))?
+                .map_err(|_| {
+                    Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII"))
+                })?
                 .trim();
             joined = Some(match joined {
                 None => Cow::Borrowed(text),
@@ -256,7 +280,8 @@ impl<'a> Headers<'a> {
 
     /// All header names with this prefix, each once, sorted, prefix cut off.
     pub fn names(&self, prefix: &str) -> Vec<&'a str> {
-        let mut names: Vec<&str> = self.0.iter().filter_map(|(name, _)| name.strip_prefix(prefix)).collect();
+        let mut names: Vec<&str> =
+            self.0.iter().filter_map(|(name, _)| name.strip_prefix(prefix)).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -275,30 +300,40 @@ pub(super) fn versions(header: &'static str, value: &str) -> Result<Vec<u64>, Pr
         digits.parse::<u64>().ok().filter(|&n| plain && n <= limits::INTEGER_MAX)
     };
     value.split(',').map(version).collect::<Option<Vec<u64>>>().ok_or_else(|| {
-        let detail = format!("header `{header}` must be * or a version in quotes, as ETag gave it: \"3\"");
+        let detail =
+            format!("header `{header}` must be * or a version in quotes, as ETag gave it: \"3\"");
         Problem::new(Code::InvalidHeader, detail).text("field", header)
     })
 }
 
 /// The body as one minified JSON text.
-fn parse_body(headers: &Headers<'_>, body: Body<'_>, body_bytes_max: u64) -> Result<String, Problem> {
+fn parse_body(
+    headers: &Headers<'_>,
+    body: Body<'_>,
+    body_bytes_max: u64,
+) -> Result<String, Problem> {
     let content_type = headers.one("content-type")?.unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let subtype = essence.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
     if essence != "application/json" && !subtype.ends_with("+json") {
         let shown: String = essence.chars().take(64).collect();
-        let detail = format!("Content-Type must be application/json or end in +json, not `{shown}`");
+        let detail =
+            format!("Content-Type must be application/json or end in +json, not `{shown}`");
         return Err(Problem::new(Code::UnsupportedMediaType, detail).text("field", "Content-Type"));
     }
     match body {
-        Body::Whole(bytes) if bytes.len() as u64 <= body_bytes_max => json::minify(bytes).map_err(|error| {
-            let problem = Problem::new(Code::MalformedJson, format!("{error}"));
-            let problem = problem.number("offset", error.offset() as u64);
-            match error {
-                json::JsonError::TooDeep { .. } => problem.number("limit", json::DEPTH_MAX as u64),
-                _ => problem,
-            }
-        }),
+        Body::Whole(bytes) if bytes.len() as u64 <= body_bytes_max => {
+            json::minify(bytes).map_err(|error| {
+                let problem = Problem::new(Code::MalformedJson, format!("{error}"));
+                let problem = problem.number("offset", error.offset() as u64);
+                match error {
+                    json::JsonError::TooDeep { .. } => {
+                        problem.number("limit", json::DEPTH_MAX as u64)
+                    }
+                    _ => problem,
+                }
+            })
+        }
         _ => {
             let detail = format!("the body has more than {body_bytes_max} bytes");
             Err(Problem::new(Code::TooLarge, detail).number("limit", body_bytes_max))

@@ -117,14 +117,18 @@ impl ParamKind {
     }
 }
 
-const LIMIT: Param =
-    Param { name: "limit", kind: ParamKind::Limit, doc: "At most this many items; 100 when left out" };
+const LIMIT: Param = Param {
+    name: "limit",
+    kind: ParamKind::Limit,
+    doc: "At most this many items; 100 when left out",
+};
 const AFTER: Param = Param {
     name: "after",
     kind: ParamKind::Position,
     doc: "Only items after this position; with order=desc, before it",
 };
-const AFTER_KEY: Param = Param { name: "after", kind: ParamKind::Key, doc: "Only items after this key" };
+const AFTER_KEY: Param =
+    Param { name: "after", kind: ParamKind::Key, doc: "Only items after this key" };
 const ORDER: Param =
     Param { name: "order", kind: ParamKind::Order, doc: "By position; ascending when left out" };
 
@@ -134,7 +138,11 @@ const STREAM_PARAMS: &[Param] = &[
     ORDER,
     Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" },
     Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" },
-    Param { name: "correlationId", kind: ParamKind::Text, doc: "Only events of this correlation id" },
+    Param {
+        name: "correlationId",
+        kind: ParamKind::Text,
+        doc: "Only events of this correlation id",
+    },
     Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" },
     Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" },
 ];
@@ -143,7 +151,11 @@ const EVENTS_OF_PARAMS: &[Param] = &[
     LIMIT,
     AFTER,
     ORDER,
-    Param { name: "fromVersion", kind: ParamKind::Version, doc: "Only events of this version or later" },
+    Param {
+        name: "fromVersion",
+        kind: ParamKind::Version,
+        doc: "Only events of this version or later",
+    },
 ];
 
 const EXPORT_PARAMS: &[Param] = &[Param {
@@ -173,10 +185,18 @@ pub const COMMAND_ERRORS: &[Code] = &[
 ];
 
 /// What every read can answer with.
-pub const READ_ERRORS: &[Code] =
-    &[Code::InvalidParameter, Code::InvalidHeader, Code::Overloaded, Code::Internal, Code::Restarting];
+pub const READ_ERRORS: &[Code] = &[
+    Code::InvalidParameter,
+    Code::InvalidHeader,
+    Code::Overloaded,
+    Code::Internal,
+    Code::Restarting,
+];
 
 const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
+
+/// Path, action, summary, query parameters, errors of a route that is not the registry's.
+type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Code]);
 
 /// All routes of a registry.
 pub fn table(registry: &Registry) -> Vec<Route> {
@@ -208,16 +228,34 @@ pub fn table(registry: &Registry) -> Vec<Route> {
             NOT_FOUND,
         ));
     }
-    let fixed: [(&str, Action, &str, &'static [Param], &'static [Code]); 11] = [
+    let fixed: [Fixed; 11] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
         ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
         ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
-        ("/projections/{name}", Action::Projection, "A projection's data, a page at a time", &[LIMIT, AFTER_KEY], NOT_FOUND),
+        (
+            "/projections/{name}",
+            Action::Projection,
+            "A projection's data, a page at a time",
+            &[LIMIT, AFTER_KEY],
+            NOT_FOUND,
+        ),
         ("/stats", Action::Stats, "Statistics of the partition", &[LIMIT, AFTER_KEY], &[]),
-        ("/stats/{aggregateType}/{id}", Action::AggregateStats, "Statistics of one stream", &[], NOT_FOUND),
+        (
+            "/stats/{aggregateType}/{id}",
+            Action::AggregateStats,
+            "Statistics of one stream",
+            &[],
+            NOT_FOUND,
+        ),
         ("/health", Action::Health, "Whether all is well", &[], &[]),
         ("/log/head", Action::LogHead, "Where the log stands", &[], &[]),
-        ("/log/export", Action::LogExport, "The log as stored: genesis, then a commit a line", EXPORT_PARAMS, &[]),
+        (
+            "/log/export",
+            Action::LogExport,
+            "The log as stored: genesis, then a commit a line",
+            EXPORT_PARAMS,
+            &[],
+        ),
         ("/openapi.json", Action::OpenApi, "This contract", &[], &[]),
         ("/", Action::Index, "What this is, for people", &[], &[]),
     ];
@@ -247,7 +285,11 @@ pub struct Matched<'a> {
 }
 
 /// The route of a path and method.
-pub fn find<'a>(routes: &'a [Route], segments: &'a [String], method: &str) -> Result<Matched<'a>, Problem> {
+pub fn find<'a>(
+    routes: &'a [Route],
+    segments: &'a [String],
+    method: &str,
+) -> Result<Matched<'a>, Problem> {
     let mut allowed: Vec<&str> = Vec::new();
     let mut found: Option<Matched<'a>> = None;
     for route in routes {
@@ -276,7 +318,8 @@ pub fn find<'a>(routes: &'a [Route], segments: &'a [String], method: &str) -> Re
     allowed.dedup();
     let allow = allowed.join(", ");
     let shown: String = method.chars().take(32).collect();
-    let mut problem = Problem::new(Code::MethodNotAllowed, format!("{shown} is not taken here; {allow} is"));
+    let mut problem =
+        Problem::new(Code::MethodNotAllowed, format!("{shown} is not taken here; {allow} is"));
     problem.allow = Some(allow);
     Err(problem)
 }

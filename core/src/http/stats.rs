@@ -1,5 +1,6 @@
 //! Aggregates over HTTP: the state of one, and statistics of all.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -27,12 +28,16 @@ pub fn query(
         return Err(Stop::Fault("the aggregate is not registered".into()));
     };
     let view = engine.aggregate_view(index);
-    let Some(row) = access.row(view, parsed.id.as_bytes())? else {
+    let Some(row) = access.row(view, parsed.id.as_bytes())?.map(Cow::into_owned) else {
         let detail = format!("there is no {} {}", spec.name, parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
     let (version, state) = split_state(&row)?;
-    if parsed.known_versions.as_ref().is_some_and(|known| known.is_empty() || known.contains(&version)) {
+    if parsed
+        .known_versions
+        .as_ref()
+        .is_some_and(|known| known.is_empty() || known.contains(&version))
+    {
         return Ok(Answer::not_modified(version));
     }
     let body = aggregate.show(&parsed.id, version, state, &mut Reader::new(access, view))?;
@@ -42,7 +47,8 @@ pub fn query(
 /// Type and view of every kind of stream, by type; streams of unknown types last.
 fn kinds(engine: &Engine) -> Vec<(&'static str, ViewId)> {
     let aggregates = engine.registry().aggregates.iter().enumerate();
-    let mut kinds: Vec<_> = aggregates.map(|(i, a)| (a.spec().aggregate_type, engine.aggregate_view(i))).collect();
+    let mut kinds: Vec<_> =
+        aggregates.map(|(i, a)| (a.spec().aggregate_type, engine.aggregate_view(i))).collect();
     kinds.sort_unstable();
     kinds.push(("", engine.streams_view()));
     kinds
@@ -55,7 +61,11 @@ pub fn all(
     parsed: &Parsed,
     told: &Process,
 ) -> Result<Answer, Stop> {
-    let limit = parsed.params.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+    let limit = parsed
+        .params
+        .get("limit")
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(LIST_LIMIT_DEFAULT);
     let after = parsed.params.get("after").map(String::as_str).unwrap_or_default();
     let (rows, next) = aggregates(engine, access, after, limit)?;
     let head = engine.head();
@@ -114,7 +124,8 @@ fn aggregates(
         let wanted = limit.saturating_add(1);
         for (key, bytes) in access.range(view, b"", start.as_bytes(), wanted)? {
             let id = String::from_utf8_lossy(&key).into_owned();
-            let name = if aggregate_type.is_empty() { id } else { ids::stream_name(aggregate_type, &id) };
+            let name =
+                if aggregate_type.is_empty() { id } else { ids::stream_name(aggregate_type, &id) };
             rows.push((name, split_state(&bytes)?.0));
         }
         if rows.len() > limit_rows {
@@ -128,7 +139,11 @@ fn aggregates(
 }
 
 /// `GET /stats/{aggregateType}/{id}`.
-pub fn aggregate(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+pub fn aggregate(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    parsed: &Parsed,
+) -> Result<Answer, Stop> {
     let (aggregate_type, id) = (parsed.id.as_str(), parsed.second.as_str());
     let stream = ids::stream_name(aggregate_type, id);
     let row = match engine.registry().by_type(aggregate_type) {
@@ -136,7 +151,10 @@ pub fn aggregate(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> R
         None => access.row(engine.streams_view(), stream.as_bytes())?,
     };
     let Some(row) = row else {
-        return Ok(Answer::problem(&Problem::new(Code::NotFound, format!("there is no stream {stream}"))));
+        return Ok(Answer::problem(&Problem::new(
+            Code::NotFound,
+            format!("there is no stream {stream}"),
+        )));
     };
     let (version, _) = split_state(&row)?;
     let mut body = String::from("{\"aggregate\":");

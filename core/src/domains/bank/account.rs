@@ -159,11 +159,14 @@ impl Aggregate for Account {
         let id = decision.id();
         if let AccountCommand::OpenAccount { initial_balance } = *command {
             return match state {
-                Some(_) => Err(Problem::new(Code::AlreadyExists, format!("account {id} exists already"))),
+                Some(_) => {
+                    Err(Problem::new(Code::AlreadyExists, format!("account {id} exists already")))
+                }
                 None => Ok(vec![AccountEvent::AccountOpened { initial_balance }]),
             };
         }
-        let state = state.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no account {id}")))?;
+        let state = state
+            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no account {id}")))?;
         if !state.active {
             return Err(Problem::new(Code::Closed, format!("account {id} is closed")));
         }
@@ -171,7 +174,8 @@ impl Aggregate for Account {
             AccountCommand::Deposit { amount } => deposit(id, state, amount),
             AccountCommand::Withdraw { amount } => withdraw(id, state, amount),
             AccountCommand::CloseAccount {} if state.balance > 0 => {
-                let detail = format!("account {id} still holds {}; withdraw it first", state.balance);
+                let detail =
+                    format!("account {id} still holds {}; withdraw it first", state.balance);
                 Err(Problem::new(Code::NotEmpty, detail).number("balance", state.balance))
             }
             AccountCommand::CloseAccount {} => Ok(vec![AccountEvent::AccountClosed {}]),
@@ -196,7 +200,12 @@ impl Aggregate for Account {
         }
     }
 
-    fn show(id: &str, version: u64, state: &AccountState, reader: &mut Reader<'_, '_>) -> Result<String, Stop> {
+    fn show(
+        id: &str,
+        version: u64,
+        state: &AccountState,
+        reader: &mut Reader<'_, '_>,
+    ) -> Result<String, Stop> {
         let mut out = String::with_capacity(256);
         out.push_str("{\"id\":");
         push_string(&mut out, id);
@@ -215,7 +224,9 @@ impl Aggregate for Account {
 
 fn deposit(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEvent>, Rejection> {
     match state.balance.checked_add(amount) {
-        Some(balance) if balance <= INTEGER_MAX => Ok(vec![AccountEvent::MoneyDeposited { amount }]),
+        Some(balance) if balance <= INTEGER_MAX => {
+            Ok(vec![AccountEvent::MoneyDeposited { amount }])
+        }
         _ => {
             let detail = format!("the balance of account {id} would exceed {INTEGER_MAX}");
             let problem = Problem::new(Code::LimitExceeded, detail).text("field", "amount");
@@ -242,23 +253,22 @@ pub(super) fn movement(event: &AccountEvent) -> Option<(&'static str, u64)> {
 }
 
 /// The event of a record of the bank; `None` when it is another aggregate's or of unknown type.
-pub(super) fn event_of(record: &Record<'_>) -> Result<Option<AccountEvent>, Stop> {
+pub(super) fn event_of<'a>(record: &Record<'a>) -> Result<Option<&'a AccountEvent>, Stop> {
     let ours = record.aggregate_type == Account::SPEC.aggregate_type;
     if !ours || !Account::SPEC.events.contains(&record.event_type()) {
         return Ok(None);
     }
-    crate::tagged::read(record.event_type(), record.data())
-        .map(Some)
-        .map_err(|e| Stop::Fault(format!("event {}: {e}", record.id())))
+    record.decode().map(Some).map_err(Stop::Fault)
 }
 
 /// Opening and closing are not transactions: a page more than is shown covers them.
 fn push_transactions(out: &mut String, id: &str, reader: &mut Reader<'_, '_>) -> Result<(), Stop> {
     let wanted = TRANSACTIONS_SHOWN.saturating_add(2);
-    let positions = reader.stream_positions_before(Account::SPEC.aggregate_type, id, None, wanted)?;
+    let positions =
+        reader.stream_positions_before(Account::SPEC.aggregate_type, id, None, wanted)?;
     let mut shown = 0_u32;
     reader.records(&positions, |record| {
-        let Some((kind, amount)) = event_of(record)?.as_ref().and_then(movement) else { return Ok(()) };
+        let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
         if shown >= TRANSACTIONS_SHOWN {
             return Ok(());
         }

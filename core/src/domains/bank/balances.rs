@@ -35,7 +35,7 @@ impl Projection for AccountBalances {
         let Some(event) = event_of(record)? else { return Ok(()) };
         let key = record.aggregate_id.as_bytes();
         let before = rows.get::<Balance>(key)?.map_or(0, |row| row.balance);
-        let balance = match event {
+        let balance = match *event {
             AccountEvent::AccountOpened { initial_balance } => initial_balance,
             AccountEvent::MoneyDeposited { amount } => before.saturating_add(amount),
             AccountEvent::MoneyWithdrawn { amount } => before.saturating_sub(amount),

@@ -35,9 +35,9 @@ impl Projection for DailySummary {
 
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
         let (deposit, withdrawal) = match event_of(record)? {
-            Some(AccountEvent::AccountOpened { initial_balance }) => (initial_balance, 0),
-            Some(AccountEvent::MoneyDeposited { amount }) => (amount, 0),
-            Some(AccountEvent::MoneyWithdrawn { amount }) => (0, amount),
+            Some(AccountEvent::AccountOpened { initial_balance }) => (*initial_balance, 0),
+            Some(AccountEvent::MoneyDeposited { amount }) => (*amount, 0),
+            Some(AccountEvent::MoneyWithdrawn { amount }) => (0, *amount),
             Some(AccountEvent::AccountClosed {}) | None => return Ok(()),
         };
         let mut day = String::from("d");

@@ -26,7 +26,7 @@ impl Projection for TransactionHistory {
     };
 
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
-        match event_of(record)?.as_ref().and_then(movement) {
+        match event_of(record)?.and_then(movement) {
             Some(_) => rows.append_position(LIST, record.position),
             None => Ok(()),
         }
@@ -41,7 +41,7 @@ impl Projection for TransactionHistory {
         let mut json = String::from("{\"transactions\":[");
         let (mut last, mut empty) = (after, true);
         reader.records(&positions, |record| {
-            let Some((kind, amount)) = event_of(record)?.as_ref().and_then(movement) else { return Ok(()) };
+            let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
             if json.len() > PAGE_BYTES_MAX {
                 more = true;
                 return Ok(());

@@ -56,7 +56,15 @@ pub enum ChaosEvent {
 const ID: Field = Field { name: "chaosId", kind: FieldKind::Id, optional: false, doc: "Which" };
 
 const fn command(name: &'static str, path: &'static str) -> CommandSpec {
-    CommandSpec { name, path, version: 1, summary: name, fields: &[ID], rejections: &[], creates: true }
+    CommandSpec {
+        name,
+        path,
+        version: 1,
+        summary: name,
+        fields: &[ID],
+        rejections: &[],
+        creates: true,
+    }
 }
 
 impl Aggregate for Chaos {
@@ -117,7 +125,8 @@ impl Aggregate for Chaos {
 pub struct Fragile;
 
 impl Projection for Fragile {
-    const SPEC: ProjectionSpec = ProjectionSpec { name: "Fragile", revision: 1, schema: r#"{"type":"object"}"# };
+    const SPEC: ProjectionSpec =
+        ProjectionSpec { name: "Fragile", revision: 1, schema: r#"{"type":"object"}"# };
 
     #[expect(clippy::panic, reason = "this is what it is for")]
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {

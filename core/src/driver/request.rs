@@ -1,0 +1,89 @@
+//! What hosts hand to a partition, and what they get back.
+//!
+//! Owns requests and replies as owned values. Refuses to know how they travel.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::chain;
+use crate::errors::{Code, problem};
+use crate::protocol::{Body, Request, Response};
+
+/// An HTTP request, owned, as a host hands it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedRequest {
+    /// Method, as received.
+    pub method: String,
+    /// Path and query, as received.
+    pub target: String,
+    /// Headers in the order received, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: OwnedBody,
+}
+
+/// A request's body, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedBody {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Longer than `body_bytes_max`; the host stopped reading.
+    TooLarge,
+}
+
+/// What a host sends back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Status, headers and body.
+    pub response: Response,
+    /// When set, the body goes on with all commits after this position, a line each, up to the
+    /// head of now: read them with [`Partition::page`].
+    pub export: Option<Export>,
+}
+
+/// The range of an export, bounds in positions: `after < p <= to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Excluded lower bound.
+    pub after: u64,
+    /// Included upper bound.
+    pub to: u64,
+}
+
+impl OwnedRequest {
+    /// The first value of a header, when there is one.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// As the guest gets it, with the fingerprint that an idempotency key needs.
+    pub(super) fn message(&self) -> Request<'_> {
+        let body = match &self.body {
+            OwnedBody::Whole(bytes) => Body::Whole(bytes),
+            OwnedBody::TooLarge => Body::TooLarge,
+        };
+        let fingerprint = self.header("idempotency-key").map(|_| {
+            let path = self.target.split('?').next().unwrap_or_default();
+            let bytes = if let Body::Whole(bytes) = body { bytes } else { &[] };
+            chain::sha256(&[self.method.as_bytes(), b" ", path.as_bytes(), b"\n", bytes])
+        });
+        Request {
+            method: &self.method,
+            target: &self.target,
+            headers: self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_slice()))
+                .collect(),
+            body,
+            fingerprint,
+        }
+    }
+}
+
+impl Reply {
+    /// An answer in the form of RFC 9457, made without the guest.
+    pub fn problem(code: Code, detail: &str) -> Self {
+        Self { response: problem(code, detail, &[]), export: None }
+    }
+}

@@ -1,0 +1,44 @@
+//! The SQL text of both SQLite stores, in one place: a Durable Object's file opens natively.
+//!
+//! Owns every statement, each constant, so that hosts may cache it prepared. `docs/format.md`
+//! describes the two tables and the view.
+
+/// Made by the first write, and never changed within a format version.
+pub(super) const CREATE: [&str; 3] = [
+    "CREATE TABLE IF NOT EXISTS log (\
+     first_position INTEGER PRIMARY KEY, last_position INTEGER NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rows (\
+     view TEXT NOT NULL, generation INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, \
+     PRIMARY KEY (view, generation, key)) WITHOUT ROWID",
+    "CREATE VIEW IF NOT EXISTS lss AS SELECT \
+     CAST(c.value ->> 'position' AS INTEGER) + e.key AS lss_order_id, \
+     (SELECT body ->> '$[0].partition' FROM log WHERE first_position = 0) AS lss_partition_id, \
+     e.value ->> 'type' AS lss_type, \
+     e.value -> 'data' AS lss_data, \
+     json_remove(json_set(c.value, '$.stream', e.value ->> 'stream', \
+     '$.version', e.value -> 'version'), '$.events') AS lss_metadata, \
+     CAST(c.value ->> 'position' AS INTEGER) AS first_position \
+     FROM log, json_each(log.body) AS c, json_each(c.value, '$.events') AS e \
+     WHERE log.first_position > 0",
+];
+
+pub(super) const TABLES: &str =
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')";
+pub(super) const GENESIS: &str = "SELECT body FROM log WHERE first_position = 0";
+pub(super) const LAST_BLOCK: &str = "SELECT last_position, body FROM log WHERE first_position > 0 \
+     ORDER BY first_position DESC LIMIT 1";
+pub(super) const BLOCK_OF: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position <= ? AND first_position > 0 ORDER BY first_position DESC LIMIT 1";
+pub(super) const NEXT_BLOCK: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
+pub(super) const ADD_BLOCK: &str =
+    "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";
+pub(super) const ROW: &str = "SELECT value FROM rows WHERE view = ? AND generation = ? AND key = ?";
+pub(super) const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND generation = ? AND key > ? \
+     AND key >= ? AND key < ? ORDER BY key LIMIT ?";
+pub(super) const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
+     ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
+pub(super) const DELETE_ROW: &str =
+    "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
+pub(super) const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";
+pub(super) const DELETE_ROWS: &str = "DELETE FROM rows";
