@@ -60,13 +60,12 @@ wasm_bindgen() {
     root=${XDG_CACHE_HOME:-$HOME/.cache}/foldlog/wasm-bindgen-$version
     if ! [ -x "$root/bin/wasm-bindgen" ]; then
         say "building wasm-bindgen $version, once for this machine (4 minutes of CPU)"
-        # --locked fails when a pinned dependency is gone from the registry.
-        # Outside the checkout, or a flag or target directory meant for it would apply.
-        (cd / && unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS &&
-            for locked in --locked ""; do
-                cargo install -q wasm-bindgen-cli --version "=$version" $locked \
-                    --bin wasm-bindgen --root "$root" && break
-            done) || die "wasm-bindgen $version does not build"
+        # Outside the checkout, or a flag or target directory meant for it would apply. With
+        # --locked it stops at once when a pinned dependency is gone from the registry.
+        (cd / && unset CARGO_TARGET_DIR RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+            set -- cargo install -q wasm-bindgen-cli --version "=$version" \
+                --bin wasm-bindgen --root "$root"
+            "$@" --locked 2>/dev/null || "$@") || die "wasm-bindgen $version does not build"
     fi
     link "$root/bin/wasm-bindgen"
 }

@@ -61,11 +61,8 @@ impl<'a, 'e> Rows<'a, 'e> {
                 key.len()
             )));
         }
-        let bytes = postcard::to_extend(value, Vec::with_capacity(24))
-            .map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))?;
         self.access.count_row(self.view, key, true)?;
-        self.access.put(self.view, key, bytes);
-        Ok(())
+        self.access.put(self.view, key, value)
     }
 
     /// Deletes a row, if it is there.
@@ -77,7 +74,7 @@ impl<'a, 'e> Rows<'a, 'e> {
 
     /// Appends a record's position to a list of this projection. Positions must increase.
     pub fn append_position(&mut self, list: &[u8], position: u64) -> Result<(), Stop> {
-        postings::append(self.access, self.view, list.to_vec(), position)
+        postings::append(self.access, self.view, &[list], position)
     }
 }
 

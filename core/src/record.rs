@@ -37,12 +37,17 @@ pub struct Record<'a> {
 
 /// Room for an event decoded once, however many views look at it.
 #[derive(Debug, Default)]
-pub struct Decoded(Vec<OnceCell<Box<dyn Any>>>);
+pub struct Decoded {
+    /// Most commits have one event.
+    first: OnceCell<Box<dyn Any>>,
+    rest: Vec<OnceCell<Box<dyn Any>>>,
+}
 
 impl Decoded {
     /// Room for all events of a commit.
     pub fn room(commit: &Commit<'_>) -> Self {
-        Self(commit.events.iter().map(|_| OnceCell::new()).collect())
+        let rest = commit.events.iter().skip(1).map(|_| OnceCell::new()).collect();
+        Self { first: OnceCell::new(), rest }
     }
 }
 
@@ -53,13 +58,16 @@ impl<'a> Record<'a> {
         time: Time,
         room: &'a Decoded,
     ) -> impl Iterator<Item = Self> {
-        commit.events.iter().zip(commit.position..).zip(&room.0).map(
-            move |((event, position), decoded)| {
+        commit
+            .events
+            .iter()
+            .zip(commit.position..)
+            .zip(core::iter::once(&room.first).chain(&room.rest))
+            .map(move |((event, position), decoded)| {
                 let (aggregate_type, aggregate_id) =
                     ids::split_stream(&event.stream).unwrap_or((&event.stream, ""));
                 Record { position, time, aggregate_type, aggregate_id, event, commit, decoded }
-            },
-        )
+            })
     }
 
     /// The event as a domain's enum, decoded once for all that ask.

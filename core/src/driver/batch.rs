@@ -41,7 +41,7 @@ impl Timings {
     }
 
     /// Upper bound of the bucket that `share` (in thousandths) of all values do not exceed.
-    fn percentile(&self, share: u64) -> u64 {
+    pub(super) fn percentile(&self, share: u64) -> u64 {
         let rank = self.count.saturating_mul(share).div_ceil(1000);
         let mut seen = 0_u64;
         for (bucket, count) in &self.buckets {
@@ -127,6 +127,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 continue;
             }
             let started = self.world.micros();
+            let process = self.process_at(started);
             let Some(live) = self.live.as_mut() else { return Pass::Again };
             let next = live.head.position.saturating_add(1);
             let stamp = match (&self.config.test_stamps, input.stamp) {
@@ -135,11 +136,6 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 (None, None) => Stamp { clock: self.world.clock(), entropy: self.world.entropy() },
             };
             input.stamp = Some(stamp);
-            let mut process = self.process.clone();
-            process.uptime_seconds = started.saturating_sub(self.started_micros) / 1_000_000;
-            process.p50_micros = self.timings.percentile(500);
-            process.p99_micros = self.timings.percentile(990);
-            process.checkpoint = live.head.checkpoint;
             let message = Input { stamp, request: input.request.message(), process };
             match stage_one(live, &mut self.store, &message) {
                 Ok(outcome) => {

@@ -11,6 +11,7 @@
 //! [`Partition::checkpoint`] when it has been idle, and before it stops.
 
 mod batch;
+mod bulk;
 mod linked;
 mod memory;
 mod partition;
@@ -24,6 +25,7 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use bulk::{Bulk, quarantine_of};
 pub use linked::Linked;
 pub use memory::MemoryStore;
 pub use partition::{Config, Failure, HeadInfo, Partition};

@@ -159,9 +159,29 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         &mut self.store
     }
 
+    /// Drops the live instance: the next input opens the partition from what is stored.
+    pub fn reset(&mut self) {
+        self.live = None;
+    }
+
     /// What went wrong since the last call, for the host's log. No payloads, no client data.
     pub fn take_failures(&mut self) -> Vec<String> {
         core::mem::take(&mut self.failures)
+    }
+
+    /// What this process would tell of itself now.
+    pub fn process(&mut self) -> Process {
+        let now = self.world.micros();
+        self.process_at(now)
+    }
+
+    pub(super) fn process_at(&self, micros: u64) -> Process {
+        let mut process = self.process.clone();
+        process.uptime_seconds = micros.saturating_sub(self.started_micros) / 1_000_000;
+        process.p50_micros = self.timings.percentile(500);
+        process.p99_micros = self.timings.percentile(990);
+        process.checkpoint = self.live.as_ref().map_or(0, |live| live.head.checkpoint);
+        process
     }
 
     /// Whether a checkpoint would save anything.

@@ -7,9 +7,12 @@
 
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+
+use serde::Serialize;
 
 use super::cache::{Cache, KeyBytes, KeyRef, Row, SlotId, ViewId};
 use super::overlay::{Overlay, Target};
@@ -103,8 +106,9 @@ impl<'e> Access<'e> {
         unstored: &'e [Unstored],
         supplied: &'e Supplied,
         head: u64,
+        overlay: Overlay,
     ) -> Self {
-        let (overlay, misses) = (Overlay::default(), BTreeSet::new());
+        let misses = BTreeSet::new();
         Self { cache, views, unstored, supplied, head, overlay, last: None, misses }
     }
 
@@ -154,7 +158,7 @@ impl<'e> Access<'e> {
         if known {
             let value =
                 slot.map_or_else(|| self.overlay.by_key(key), |slot| self.overlay.by_slot(slot));
-            return Ok(value.and_then(|value| value.as_deref()).map(Cow::Borrowed));
+            return Ok(value.flatten().map(Cow::Borrowed));
         }
         let Some(slot) = slot else { return Err(self.miss(key)) };
         Ok(match self.cache.row(slot) {
@@ -165,26 +169,58 @@ impl<'e> Access<'e> {
     }
 
     /// Writes a row.
-    pub fn put(&mut self, view: ViewId, key: &[u8], value: Vec<u8>) {
-        self.set(KeyRef { view, bytes: key }, Some(value));
+    pub fn put<T: Serialize + ?Sized>(
+        &mut self,
+        view: ViewId,
+        key: &[u8],
+        value: &T,
+    ) -> Result<(), Stop> {
+        self.put_with(view, key, |out| {
+            postcard::to_extend(value, out)
+                .map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))
+        })
+    }
+
+    /// Writes a row; `write` appends its value.
+    pub fn put_with(
+        &mut self,
+        view: ViewId,
+        key: &[u8],
+        write: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Stop>,
+    ) -> Result<(), Stop> {
+        let target = self.target(KeyRef { view, bytes: key });
+        self.overlay.set(target, write)
     }
 
     /// Deletes a row.
     pub fn delete(&mut self, view: ViewId, key: &[u8]) {
-        self.set(KeyRef { view, bytes: key }, None);
+        let target = self.target(KeyRef { view, bytes: key });
+        self.overlay.delete(target);
     }
 
-    fn set(&mut self, key: KeyRef<'_>, value: Option<Vec<u8>>) {
-        let target = match self.find(key) {
+    fn target(&mut self, key: KeyRef<'_>) -> Target {
+        match self.find(key) {
             Some(slot) => Target::Slot(slot),
             None => Target::New(key.view, key.bytes.into()),
-        };
-        self.overlay.set(target, value);
+        }
     }
 
-    /// Appends a position to the list with this tail key.
-    pub(super) fn append(&mut self, view: ViewId, key: &[u8], position: u64) -> Result<(), Stop> {
-        let key = KeyRef { view, bytes: key };
+    /// Appends a position to a list; `write_key` appends the key of its tail row.
+    pub(super) fn append(
+        &mut self,
+        view: ViewId,
+        position: u64,
+        write_key: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Stop> {
+        let mut key = core::mem::take(&mut self.overlay.scratch);
+        key.clear();
+        write_key(&mut key);
+        let result = self.append_at(KeyRef { view, bytes: &key }, position);
+        self.overlay.scratch = key;
+        result
+    }
+
+    fn append_at(&mut self, key: KeyRef<'_>, position: u64) -> Result<(), Stop> {
         let Some(slot) = self.cache.find(key) else { return Err(self.miss(key)) };
         let last = match (self.overlay.appended(slot), self.cache.row(slot)) {
             (Some(last), _) => last,

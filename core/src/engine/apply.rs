@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::cache::{KeyRef, ViewId};
-use super::overlay::{Change, Overlay, Target};
+use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
 use super::{Engine, Fault, postings, set_progress};
@@ -155,7 +155,12 @@ pub fn apply(
     }
     if let Some(id) = &commit.correlation_id {
         for position in commit.position..=commit.last_position() {
-            note(postings::append(access, POSTINGS, postings::correlation_term(id), position))?;
+            note(postings::append(
+                access,
+                POSTINGS,
+                &[postings::CORRELATION, id.as_bytes()],
+                position,
+            ))?;
         }
     }
     note(apply_key(engine, access, commit, time, &mut folded))?;
@@ -185,6 +190,9 @@ fn apply_stream(
         Some((index, _)) => (engine.views.aggregate(index), record.aggregate_id),
         None => (STREAMS, stream.as_ref()),
     };
+    // The new state is written beside: the old one lies where new values go.
+    let mut out = core::mem::take(&mut access.overlay.scratch);
+    out.clear();
     let row = access.row(view, key.as_bytes())?;
     let (before, state) = match row.as_deref() {
         Some(bytes) => split_state(bytes).map(|(version, state)| (version, Some(state)))?,
@@ -195,24 +203,26 @@ fn apply_stream(
             "stream {stream} is at version {before}, the event states {version}"
         )));
     }
-    let mut out =
-        Vec::with_capacity(row.as_ref().map_or(24, |bytes| bytes.len().saturating_add(8)));
     out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
     if let Some((_, aggregate)) = known {
         aggregate.evolve(state, record, &mut out).map_err(Stop::Fault)?;
     }
-    access.put(view, key.as_bytes(), out);
+    access.put_with(view, key.as_bytes(), |mut values| {
+        values.extend_from_slice(&out);
+        Ok(values)
+    })?;
+    access.overlay.scratch = out;
     Ok(())
 }
 
 fn apply_postings(access: &mut Access<'_>, record: &Record<'_>) -> Result<(), Stop> {
     let terms = [
-        postings::stream_term(&record.event.stream),
-        postings::category_term(record.aggregate_type),
-        postings::type_term(record.event_type()),
+        [postings::STREAM, record.event.stream.as_bytes()],
+        [postings::CATEGORY, record.aggregate_type.as_bytes()],
+        [postings::EVENT_TYPE, record.event_type().as_bytes()],
     ];
     // All three are tried before a miss is told, so that one round supplies them all.
-    let results = terms.map(|term| postings::append(access, POSTINGS, term, record.position));
+    let results = terms.map(|term| postings::append(access, POSTINGS, &term, record.position));
     results.into_iter().collect()
 }
 
@@ -249,8 +259,7 @@ fn apply_projections(
         match result {
             Err(Stop::Fault(reason)) => {
                 let fault = Fault { position: record.position, reason };
-                let bytes = postcard::to_allocvec(&fault).unwrap_or_default();
-                access.put(FAULTS, projection.spec().name.as_bytes(), bytes);
+                note(access.put(FAULTS, projection.spec().name.as_bytes(), &fault))?;
                 folded.faults.push((view, fault));
             }
             other => note(other)?,
@@ -277,17 +286,10 @@ fn apply_key(
     let (Some(key), Some(request)) = (&command.key, &command.request) else { return Ok(()) };
     let request = crate::chain::unhex(request)
         .ok_or_else(|| Stop::Fault("its fingerprint can not be read".into()))?;
-    let write = |value: &dyn Fn() -> postcard::Result<Vec<u8>>| {
-        value().map_err(|e| Stop::Fault(e.to_string()))
-    };
     let entry = KeyEntry { position: commit.position, time, request };
     let expiry = Expiry { time, key: key.to_string() };
-    access.put(IDEMPOTENCY, &key_row(key), write(&|| postcard::to_allocvec(&entry))?);
-    access.put(
-        IDEMPOTENCY,
-        &expiry_row(commit.position),
-        write(&|| postcard::to_allocvec(&expiry))?,
-    );
+    access.put(IDEMPOTENCY, &key_row(key), &entry)?;
+    access.put(IDEMPOTENCY, &expiry_row(commit.position), &expiry)?;
     if oldest.is_none() {
         folded.oldest_key = Some(Some((commit.position, time)));
     }
@@ -343,23 +345,27 @@ impl Engine {
     pub(super) fn take_in(&mut self, taken: Taken) {
         let mut folded = taken.folded;
         let before = self.head.position;
-        let Overlay { changes, appends, mut row_counts, .. } = taken.overlay;
-        for Change { target, value, .. } in changes {
+        let mut overlay = taken.overlay;
+        for (target, value) in overlay.changes() {
             match target {
-                Target::Slot(slot) => self.cache.change_slot(slot, value.into()),
-                Target::New(view, key) => self.cache.change(KeyRef { view, bytes: &key }, value),
+                Target::Slot(slot) => self.cache.change_slot(*slot, value),
+                Target::New(view, key) => {
+                    self.cache.change(KeyRef { view: *view, bytes: key }, value)
+                }
             }
         }
-        for (slot, position) in appends {
+        for (slot, position) in overlay.appends.drain(..) {
             if let (view, Appended::NewRow) = self.cache.append(slot, position) {
-                row_counts.push((view, 1));
+                overlay.row_counts.push((view, 1));
             }
         }
-        for (view, difference) in row_counts {
+        for (view, difference) in overlay.row_counts.drain(..) {
             if let Some(state) = self.views.state_mut(view) {
                 state.rows = state.rows.saturating_add_signed(difference);
             }
         }
+        overlay.clear();
+        self.scratch = overlay.into();
         for (view, fault) in folded.faults.drain(..) {
             // Its rows are the fold up to the record before, and stay so.
             if let Some(state) = self.views.state_mut(view) {

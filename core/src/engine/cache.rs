@@ -222,20 +222,27 @@ impl Cache {
     }
 
     /// Takes a changed row in that has no slot yet, or may have none.
-    pub fn change(&mut self, key: KeyRef<'_>, value: Option<Vec<u8>>) {
+    pub fn change(&mut self, key: KeyRef<'_>, value: Option<&[u8]>) {
         match self.find(key) {
-            Some(id) => self.change_slot(id, value.into()),
+            Some(id) => self.change_slot(id, value),
             None => {
-                self.insert(key, value.into(), true);
+                self.insert(key, value.map(<[u8]>::to_vec).into(), true);
             }
         }
     }
 
     /// Takes a change of the row in a slot in.
-    pub fn change_slot(&mut self, id: SlotId, row: Row) {
+    pub fn change_slot(&mut self, id: SlotId, value: Option<&[u8]>) {
         let Some(slot) = self.slot_mut(id) else { return };
         let before = slot.cost();
-        slot.row = row;
+        match (&mut slot.row, value) {
+            // A value mostly keeps its size: its room is used again.
+            (Row::Bytes(bytes), Some(value)) => {
+                bytes.clear();
+                bytes.extend_from_slice(value);
+            }
+            (row, value) => *row = value.map(<[u8]>::to_vec).into(),
+        }
         self.settle_change(id, before);
     }
 
@@ -273,7 +280,7 @@ impl Cache {
             frozen.map(|(last, bytes)| (super::postings::frozen_key(slot.key.get(), last), bytes));
         self.settle_change(id, before);
         if let Some((key, bytes)) = chunk {
-            self.change(KeyRef { view, bytes: &key }, Some(bytes));
+            self.change(KeyRef { view, bytes: &key }, Some(&bytes));
         }
         (view, appended)
     }

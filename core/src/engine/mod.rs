@@ -25,6 +25,7 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,7 @@ use crate::commit::Commit;
 use crate::registry::Registry;
 use crate::time::Time;
 use cache::Cache;
+use overlay::Overlay;
 use views::Views;
 
 /// What the guest is doing, for the host to read after a trap: kind in the top byte, then the
@@ -109,6 +111,8 @@ pub struct Engine {
     /// The genesis line to store with the first commit.
     genesis: Option<Genesis>,
     unstored: Vec<Unstored>,
+    /// Room for what the next attempt changes.
+    scratch: RefCell<Overlay>,
     /// Something was taken in since the last checkpoint.
     changed: bool,
     /// Projections that trapped under this host.
@@ -174,7 +178,14 @@ impl Engine {
 
     /// Reads and stages on what the engine holds and the host supplied.
     pub fn access<'e>(&'e self, supplied: &'e Supplied) -> Access<'e> {
-        Access::new(&self.cache, &self.views, &self.unstored, supplied, self.head.position)
+        Access::new(
+            &self.cache,
+            &self.views,
+            &self.unstored,
+            supplied,
+            self.head.position,
+            self.scratch.take(),
+        )
     }
 
     /// Pairs queries with answers; false when they do not fit.

@@ -84,6 +84,7 @@ impl Engine {
             partition: open.partition.clone(),
             genesis,
             unstored: Vec::new(),
+            scratch: core::cell::RefCell::default(),
             changed: false,
             quarantined: open.quarantined.clone(),
             faults: BTreeMap::new(),

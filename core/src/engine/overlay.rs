@@ -2,11 +2,14 @@
 //!
 //! Owns new values by slot or key, positions to append to lists, and how many rows came or went.
 //! Refuses to know where rows come from. A commit touches about a dozen rows, so looking through
-//! them in order is quicker than hashing; past that an index is made.
+//! them in order is quicker than hashing; past that an index is made. Values lie one after the
+//! other in one buffer, and the whole is used again for the next commit: folding allocates next to
+//! nothing.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::cache::{KeyRef, SlotId, ViewId};
 
@@ -22,27 +25,23 @@ pub enum Target {
     New(ViewId, Box<[u8]>),
 }
 
-/// A changed row.
-#[derive(Debug)]
-pub struct Change {
-    /// Which.
-    pub target: Target,
-    /// Its new value; `None` deletes.
-    pub value: Option<Vec<u8>>,
-}
+/// Where a new value lies; `None` deletes.
+type Place = Option<Range<usize>>;
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Overlay {
-    /// Changed rows.
-    pub changes: Vec<Change>,
+    values: Vec<u8>,
+    changes: Vec<(Target, Place)>,
     /// Positions to append, by the slot of the list's tail row.
     pub appends: Vec<(SlotId, u64)>,
     /// Rows that came or went, by view.
     pub row_counts: Vec<(ViewId, i64)>,
     /// Places in `changes`, once there are many.
     index: Option<BTreeMap<Target, usize>>,
-    journal: Option<Vec<(usize, Option<Vec<u8>>)>>,
+    journal: Vec<(usize, Place)>,
+    /// For building keys.
+    pub scratch: Vec<u8>,
 }
 
 /// Where an overlay stood, to go back to.
@@ -57,44 +56,62 @@ impl Overlay {
     fn find(&self, target: &Target) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(target).copied(),
-            None => self.changes.iter().position(|change| change.target == *target),
+            None => self.changes.iter().position(|(found, _)| found == target),
         }
     }
 
+    fn value(&self, place: &Place) -> Option<&[u8]> {
+        place.clone().and_then(|range| self.values.get(range))
+    }
+
     /// The new value of the row in a slot, when it was changed.
-    pub fn by_slot(&self, slot: SlotId) -> Option<&Option<Vec<u8>>> {
-        let target = Target::Slot(slot);
-        self.find(&target).and_then(|at| self.changes.get(at)).map(|change| &change.value)
+    pub fn by_slot(&self, slot: SlotId) -> Option<Option<&[u8]>> {
+        let (_, place) = self.find(&Target::Slot(slot)).and_then(|at| self.changes.get(at))?;
+        Some(self.value(place))
     }
 
     /// The new value of a row without a slot, when it was written.
-    pub fn by_key(&self, key: KeyRef<'_>) -> Option<&Option<Vec<u8>>> {
-        let same = |change: &&Change| match &change.target {
+    pub fn by_key(&self, key: KeyRef<'_>) -> Option<Option<&[u8]>> {
+        let same = |change: &&(Target, Place)| match &change.0 {
             Target::New(view, bytes) => *view == key.view && **bytes == *key.bytes,
             Target::Slot(_) => false,
         };
-        self.changes.iter().find(same).map(|change| &change.value)
+        self.changes.iter().find(same).map(|(_, place)| self.value(place))
     }
 
-    /// Changes a row.
-    pub fn set(&mut self, target: Target, value: Option<Vec<u8>>) {
-        let at = self.find(&target);
-        if let Some((at, change)) =
-            at.and_then(|at| self.changes.get_mut(at).map(|change| (at, change)))
-        {
-            let before = core::mem::replace(&mut change.value, value);
-            if let Some(journal) = &mut self.journal {
-                journal.push((at, before));
+    /// Changes a row; `write` appends its new value.
+    pub fn set<E>(
+        &mut self,
+        target: Target,
+        write: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        let start = self.values.len();
+        self.values = write(core::mem::take(&mut self.values))?;
+        let place = Some(start..self.values.len());
+        self.put(target, place);
+        Ok(())
+    }
+
+    /// Deletes a row.
+    pub fn delete(&mut self, target: Target) {
+        self.put(target, None);
+    }
+
+    fn put(&mut self, target: Target, place: Place) {
+        if let Some(at) = self.find(&target) {
+            if let Some((_, found)) = self.changes.get_mut(at) {
+                let before = core::mem::replace(found, place);
+                self.journal.push((at, before));
             }
             return;
         }
         if let Some(index) = &mut self.index {
             index.insert(target.clone(), self.changes.len());
         }
-        self.changes.push(Change { target, value });
+        self.changes.push((target, place));
         if self.index.is_none() && self.changes.len() > SCANNED_MAX {
             let places = self.changes.iter().zip(0..);
-            self.index = Some(places.map(|(change, at)| (change.target.clone(), at)).collect());
+            self.index = Some(places.map(|((target, _), at)| (target.clone(), at)).collect());
         }
     }
 
@@ -105,7 +122,7 @@ impl Overlay {
 
     /// Starts to remember what to put back.
     pub fn begin(&mut self) -> Mark {
-        self.journal = Some(Vec::new());
+        self.journal.clear();
         Mark {
             changes: self.changes.len(),
             appends: self.appends.len(),
@@ -115,11 +132,10 @@ impl Overlay {
 
     /// Ends what `begin` started, putting everything back when it failed.
     pub fn end(&mut self, mark: Mark, failed: bool) {
-        let journal = self.journal.take().unwrap_or_default();
         if failed {
-            for (at, value) in journal.into_iter().rev() {
-                if let Some(change) = self.changes.get_mut(at) {
-                    change.value = value;
+            for (at, place) in self.journal.drain(..).rev() {
+                if let Some((_, found)) = self.changes.get_mut(at) {
+                    *found = place;
                 }
             }
             if let Some(index) = &mut self.index {
@@ -129,5 +145,20 @@ impl Overlay {
             self.appends.truncate(mark.appends);
             self.row_counts.truncate(mark.row_counts);
         }
+    }
+
+    /// All changed rows, in the order of their first change.
+    pub fn changes(&self) -> impl Iterator<Item = (&Target, Option<&[u8]>)> {
+        self.changes.iter().map(|(target, place)| (target, self.value(place)))
+    }
+
+    /// Forgets everything, keeps the room.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.changes.clear();
+        self.appends.clear();
+        self.row_counts.clear();
+        self.index = None;
+        self.journal.clear();
     }
 }

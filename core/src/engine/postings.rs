@@ -19,32 +19,37 @@ use crate::read::Stop;
 const TAIL: u64 = u64::MAX;
 const HEADER_BYTES: usize = 26;
 
+/// First byte of a stream's term.
+pub const STREAM: &[u8] = b"s";
+/// First byte of an aggregate type's term.
+pub const CATEGORY: &[u8] = b"c";
+/// First byte of an event type's term.
+pub const EVENT_TYPE: &[u8] = b"t";
+/// First byte of a correlation id's term.
+pub const CORRELATION: &[u8] = b"r";
+
 /// Term of one stream's records.
 pub fn stream_term(stream: &str) -> Vec<u8> {
-    term(b's', stream)
+    term(STREAM, stream)
 }
 
 /// Term of one aggregate type's records.
 pub fn category_term(aggregate_type: &str) -> Vec<u8> {
-    term(b'c', aggregate_type)
+    term(CATEGORY, aggregate_type)
 }
 
 /// Term of one event type's records.
 pub fn type_term(event_type: &str) -> Vec<u8> {
-    term(b't', event_type)
+    term(EVENT_TYPE, event_type)
 }
 
 /// Term of one correlation id given by callers.
 pub fn correlation_term(id: &str) -> Vec<u8> {
-    term(b'r', id)
+    term(CORRELATION, id)
 }
 
-fn term(kind: u8, text: &str) -> Vec<u8> {
-    // Room for the rest of a key, which is made of it in place.
-    let mut out = Vec::with_capacity(text.len().saturating_add(10));
-    out.push(kind);
-    out.extend_from_slice(text.as_bytes());
-    out
+fn term(kind: &[u8], text: &str) -> Vec<u8> {
+    [kind, text.as_bytes()].concat()
 }
 
 /// The chunk of a list that still grows.
@@ -159,16 +164,18 @@ pub fn frozen_key(tail: &[u8], last: u64) -> Vec<u8> {
     key
 }
 
-/// Appends a position, which must be beyond all positions of the list.
+/// Appends a position to the list of a term given in parts. It must be beyond all of the list's.
 pub fn append(
     access: &mut Access<'_>,
     view: ViewId,
-    mut term: Vec<u8>,
+    term: &[&[u8]],
     position: u64,
 ) -> Result<(), Stop> {
-    term.push(0);
-    term.extend_from_slice(&TAIL.to_be_bytes());
-    access.append(view, &term, position)
+    access.append(view, position, |key| {
+        term.iter().for_each(|part| key.extend_from_slice(part));
+        key.push(0);
+        key.extend_from_slice(&TAIL.to_be_bytes());
+    })
 }
 
 /// How many positions a list has.

@@ -156,7 +156,9 @@ fn split_partition<'a>(
                 return Err(problem.number("limit", limits::PARTITION_CHARS_MAX as u64));
             }
             if name != own {
-                return Err(Problem::new(Code::Internal, "the request reached another partition"));
+                // Hosts choose the partition by the path as sent: escapes or dots hid it from them.
+                let detail = "a partition's name is written plainly, at the start of the path";
+                return Err(Problem::new(Code::InvalidId, detail).text("field", "partition"));
             }
             Ok((format!("/p/{name}"), rest))
         }

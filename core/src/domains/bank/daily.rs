@@ -40,7 +40,8 @@ impl Projection for DailySummary {
             Some(AccountEvent::MoneyWithdrawn { amount }) => (0, *amount),
             Some(AccountEvent::AccountClosed {}) | None => return Ok(()),
         };
-        let mut day = String::from("d");
+        let mut day = String::with_capacity(12);
+        day.push('d');
         record.time.push_day(&mut day);
         for key in [TOTAL, day.as_bytes()] {
             let sums = rows.get::<Sums>(key)?.unwrap_or_default();

@@ -1,0 +1,81 @@
+//! Folding a whole log from genesis, many blocks per call: replay, and the check that stored rows
+//! are the fold of the log.
+//!
+//! Owns the order of such a fold. Refuses to check the chain (callers do, on another core) and
+//! to store anything but rows.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::partition::{Live, call, fold_blocks, take_checkpoint};
+use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
+use crate::chain::{self, NO_HASH};
+use crate::protocol::{Fold, Op, Open, Opened, Quarantine};
+
+/// An instance that takes blocks in and does nothing else.
+#[derive(Debug)]
+pub struct Bulk<G> {
+    live: Live<G>,
+    fold_after: u64,
+}
+
+impl<G: Guest> Bulk<G> {
+    /// Opens a fresh instance over a log with this genesis line and head.
+    ///
+    /// With a `checkpoint` it goes on from there, over a store that has its rows; without one the
+    /// fold starts at genesis, over an empty store. `quarantined` stays out of it.
+    pub fn open<S: Spawn<Guest = G>>(
+        spawn: &mut S,
+        config: &Config,
+        genesis: &str,
+        head: u64,
+        checkpoint: Option<Vec<u8>>,
+        quarantined: Vec<Quarantine>,
+    ) -> Result<Self, Failure> {
+        let mut guest = spawn.spawn()?;
+        let open = Open {
+            partition: config.partition.clone(),
+            incarnation: config.incarnation,
+            // Nothing hostile reaches a fold that could not have been replayed before.
+            hash_seed: 0,
+            guest: spawn.digest(),
+            settings: config.settings.clone(),
+            genesis: Some(genesis.into()),
+            head,
+            checkpoint,
+            quarantined,
+        };
+        let opened: Opened = call(&mut guest, Op::Open, &open)?;
+        let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
+        let fold_after = opened.fold_after;
+        let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint: fold_after };
+        Ok(Self { live: Live { guest, head, changed: true }, fold_after })
+    }
+
+    /// Position of the checkpoint it was opened with; 0 when that is of no use to this guest.
+    pub const fn fold_after(&self) -> u64 {
+        self.fold_after
+    }
+
+    /// Takes in commit lines joined by `,\n`, several such texts per call, in order, without gaps.
+    /// About 1 MB per call is best. Returns the position reached.
+    pub fn fold<T: Store>(&mut self, store: &mut T, lines: Vec<&str>) -> Result<u64, Failure> {
+        fold_blocks(&mut self.live, store, &Fold { blocks: lines })
+    }
+
+    /// Writes the rows still in memory: from then on the store has all of them.
+    pub fn finish<T: Store>(&mut self, store: &mut T) -> Result<u64, Failure> {
+        let mut write = Write::default();
+        let position = take_checkpoint(&mut self.live.guest, &mut write)?;
+        store.write(&write)?;
+        Ok(position)
+    }
+}
+
+/// The projection a trap puts out of service, as [`Bulk::open`] takes it.
+pub fn quarantine_of(trap: &super::Trap) -> Option<Quarantine> {
+    let (projection, position) = crate::engine::trapped_projection(trap.progress)?;
+    let mut reason = String::from("trapped: ");
+    reason.push_str(&trap.detail);
+    Some(Quarantine { projection, position, reason })
+}

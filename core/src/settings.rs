@@ -1,0 +1,423 @@
+//! Every setting of both hosts, in one table: where it is read from, its defaults, its range.
+//!
+//! Owns names, defaults and bounds, and turns text into [`Settings`]. Refuses to know how a host
+//! reads flags, environment or variables: it passes a closure that does.
+//!
+//! A value out of range refuses to start; no setting is ever silently clamped.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::protocol::OpenSettings;
+
+/// Which host asks: defaults differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKind {
+    /// The binary `foldlog`.
+    Native,
+    /// The Cloudflare Worker.
+    Worker,
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes; `KiB` and `MiB` may follow the number.
+    Bytes,
+    /// Milliseconds.
+    Milliseconds,
+    /// Days.
+    Days,
+    /// Things.
+    Count,
+    /// `true` or `false`.
+    Switch,
+    /// Any text.
+    Text,
+}
+
+/// One line of the table. Empty text means "not there".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name in this repository.
+    pub name: &'static str,
+    /// Flag of `foldlog serve`, without the dashes.
+    pub flag: &'static str,
+    /// Environment variable of the native host.
+    pub environment: &'static str,
+    /// Variable of the Worker.
+    pub variable: &'static str,
+    /// Default of the native host.
+    pub native: &'static str,
+    /// Default of the Worker.
+    pub worker: &'static str,
+    /// Smallest number allowed.
+    pub min: u64,
+    /// Largest number allowed.
+    pub max: u64,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it is for, in one line.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// The default for a host.
+    pub const fn default(&self, host: HostKind) -> &'static str {
+        match host {
+            HostKind::Native => self.native,
+            HostKind::Worker => self.worker,
+        }
+    }
+
+    /// What a person would set: the flag natively, the variable on the Worker.
+    const fn told(&self, host: HostKind) -> &'static str {
+        match host {
+            HostKind::Native => self.flag,
+            HostKind::Worker => self.variable,
+        }
+    }
+}
+
+const TEXT: Setting = Setting {
+    name: "",
+    flag: "",
+    environment: "",
+    variable: "",
+    native: "",
+    worker: "",
+    min: 0,
+    max: u64::MAX,
+    unit: Unit::Text,
+    doc: "",
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// The table, in the order of the documentation.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        name: "data",
+        flag: "data",
+        environment: "FOLDLOG_DATA",
+        native: "./data",
+        doc: "Directory of the logs",
+        ..TEXT
+    },
+    Setting {
+        name: "listen",
+        flag: "listen",
+        environment: "FOLDLOG_LISTEN",
+        doc: "Address and port to serve on [default: 127.0.0.1:3000, or that address with $PORT]",
+        ..TEXT
+    },
+    Setting {
+        name: "port",
+        environment: "PORT",
+        native: "3000",
+        max: 65_535,
+        unit: Unit::Count,
+        doc: "Port on the loopback interface, when no address is given",
+        ..TEXT
+    },
+    Setting {
+        name: "body_bytes_max",
+        flag: "body-bytes-max",
+        environment: "FOLDLOG_BODY_BYTES_MAX",
+        variable: "BODY_BYTES_MAX",
+        native: "256KiB",
+        worker: "256KiB",
+        min: KIB,
+        max: MIB,
+        unit: Unit::Bytes,
+        doc: "Longest request body",
+    },
+    Setting {
+        name: "deadline_ms",
+        flag: "deadline-ms",
+        environment: "FOLDLOG_DEADLINE_MS",
+        variable: "DEADLINE_MS",
+        native: "10000",
+        worker: "10000",
+        min: 10,
+        max: 600_000,
+        unit: Unit::Milliseconds,
+        doc: "How long a request may wait for its answer",
+    },
+    Setting {
+        name: "batch_commands_max",
+        flag: "batch-commands-max",
+        environment: "FOLDLOG_BATCH_COMMANDS_MAX",
+        variable: "BATCH_COMMANDS_MAX",
+        native: "128",
+        worker: "128",
+        min: 1,
+        max: 4_096,
+        unit: Unit::Count,
+        doc: "Requests that share one transaction",
+    },
+    Setting {
+        name: "row_cache_max",
+        flag: "row-cache-max",
+        environment: "FOLDLOG_ROW_CACHE_MAX",
+        variable: "ROW_CACHE_MAX",
+        native: "16MiB",
+        worker: "4MiB",
+        min: 64 * KIB,
+        max: 32 * MIB,
+        unit: Unit::Bytes,
+        doc: "Rows a partition keeps in memory",
+    },
+    Setting {
+        name: "guest_memory_max",
+        flag: "guest-memory-max",
+        environment: "FOLDLOG_GUEST_MEMORY_MAX",
+        variable: "GUEST_MEMORY_MAX",
+        native: "64MiB",
+        worker: "24MiB",
+        min: 8 * MIB,
+        max: 64 * MIB,
+        unit: Unit::Bytes,
+        doc: "Memory of one guest instance",
+    },
+    Setting {
+        name: "stage_ms_max",
+        flag: "stage-ms-max",
+        environment: "FOLDLOG_STAGE_MS_MAX",
+        native: "250",
+        min: 10,
+        max: 60_000,
+        unit: Unit::Milliseconds,
+        doc: "How long the guest may take over one input (native only)",
+        ..TEXT
+    },
+    Setting {
+        name: "checkpoint_idle_ms",
+        flag: "checkpoint-idle-ms",
+        environment: "FOLDLOG_CHECKPOINT_IDLE_MS",
+        variable: "CHECKPOINT_IDLE_MS",
+        native: "2000",
+        worker: "2000",
+        min: 10,
+        max: 3_600_000,
+        unit: Unit::Milliseconds,
+        doc: "Idleness after which a partition stores its rows",
+    },
+    Setting {
+        name: "tail_events_max",
+        flag: "tail-events-max",
+        environment: "FOLDLOG_TAIL_EVENTS_MAX",
+        variable: "TAIL_EVENTS_MAX",
+        native: "100000",
+        worker: "20000",
+        min: 1,
+        max: 100_000_000,
+        unit: Unit::Count,
+        doc: "Events after which rows are stored at the latest",
+    },
+    Setting {
+        name: "record_commands",
+        flag: "record-commands",
+        environment: "FOLDLOG_RECORD_COMMANDS",
+        variable: "RECORD_COMMANDS",
+        native: "true",
+        worker: "true",
+        unit: Unit::Switch,
+        doc: "Keep the payloads of commands in the log, or only their SHA-256",
+        ..TEXT
+    },
+    Setting {
+        name: "idempotency_days",
+        flag: "idempotency-days",
+        environment: "FOLDLOG_IDEMPOTENCY_DAYS",
+        variable: "IDEMPOTENCY_DAYS",
+        native: "7",
+        worker: "7",
+        min: 7,
+        max: 3_650,
+        unit: Unit::Days,
+        doc: "Days an idempotency key is remembered, in recorded time",
+    },
+    Setting {
+        name: "partitions_open_max",
+        flag: "partitions-open-max",
+        environment: "FOLDLOG_PARTITIONS_OPEN_MAX",
+        native: "64",
+        min: 1,
+        max: 4_096,
+        unit: Unit::Count,
+        doc: "Partitions kept open at a time (native only)",
+        ..TEXT
+    },
+    Setting {
+        name: "test_stamps",
+        flag: "test-stamps",
+        variable: "TEST_STAMPS",
+        doc: "Seed of clock and entropy, for tests only: time then stands still between events",
+        ..TEXT
+    },
+];
+
+/// All settings, read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Directory of the logs.
+    pub data: String,
+    /// Address and port to serve on.
+    pub listen: String,
+    /// Longest request body.
+    pub body_bytes_max: u64,
+    /// How long a request may wait for its answer.
+    pub deadline_ms: u64,
+    /// Requests that share one transaction.
+    pub batch_commands_max: u32,
+    /// Bytes of rows a partition keeps in memory.
+    pub row_cache_max: u64,
+    /// Bytes of one guest instance.
+    pub guest_memory_max: u64,
+    /// How long the guest may take over one input.
+    pub stage_ms_max: u64,
+    /// Idleness after which a partition stores its rows.
+    pub checkpoint_idle_ms: u64,
+    /// Events after which rows are stored at the latest.
+    pub tail_events_max: u64,
+    /// Whether payloads of commands are kept in the log.
+    pub record_commands: bool,
+    /// Days an idempotency key is remembered.
+    pub idempotency_days: u32,
+    /// Partitions kept open at a time.
+    pub partitions_open_max: u32,
+    /// Seed of clock and entropy, for tests.
+    pub test_stamps: Option<String>,
+}
+
+/// A setting that can not be what it was set to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is `{value}`: it must be {allowed}")]
+pub struct InvalidSetting {
+    /// Flag or variable.
+    pub setting: String,
+    /// What it was set to.
+    pub value: String,
+    /// What it may be.
+    pub allowed: String,
+}
+
+impl Settings {
+    /// Reads all settings. `lookup` gives what was set, by flag, environment or variable; an empty
+    /// text counts as not set.
+    pub fn read(
+        host: HostKind,
+        lookup: &mut dyn FnMut(&Setting) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
+        let mut reader = Reader { host, lookup };
+        let port = reader.number("port")?;
+        let listen = reader.text("listen");
+        Ok(Self {
+            data: reader.text("data"),
+            listen: if listen.is_empty() { format!("127.0.0.1:{port}") } else { listen },
+            body_bytes_max: reader.number("body_bytes_max")?,
+            deadline_ms: reader.number("deadline_ms")?,
+            batch_commands_max: reader.small("batch_commands_max")?,
+            row_cache_max: reader.number("row_cache_max")?,
+            guest_memory_max: reader.number("guest_memory_max")?,
+            stage_ms_max: reader.number("stage_ms_max")?,
+            checkpoint_idle_ms: reader.number("checkpoint_idle_ms")?,
+            tail_events_max: reader.number("tail_events_max")?,
+            record_commands: reader.switch("record_commands")?,
+            idempotency_days: reader.small("idempotency_days")?,
+            partitions_open_max: reader.small("partitions_open_max")?,
+            test_stamps: Some(reader.text("test_stamps")).filter(|seed| !seed.is_empty()),
+        })
+    }
+
+    /// Those that a guest is opened with.
+    pub const fn open(&self) -> OpenSettings {
+        OpenSettings {
+            idempotency_days: self.idempotency_days,
+            record_commands: self.record_commands,
+            body_bytes_max: self.body_bytes_max,
+            row_cache_max: self.row_cache_max,
+            guest_memory_max: self.guest_memory_max,
+        }
+    }
+}
+
+struct Reader<'a> {
+    host: HostKind,
+    lookup: &'a mut dyn FnMut(&Setting) -> Option<String>,
+}
+
+impl Reader<'_> {
+    fn setting(name: &str) -> Setting {
+        // The tests hold that every name asked for is in the table.
+        TABLE.iter().find(|setting| setting.name == name).copied().unwrap_or(TEXT)
+    }
+
+    fn text(&mut self, name: &str) -> String {
+        let setting = Self::setting(name);
+        let set = (self.lookup)(&setting).filter(|value| !value.is_empty());
+        set.unwrap_or_else(|| setting.default(self.host).to_string())
+    }
+
+    fn number(&mut self, name: &str) -> Result<u64, InvalidSetting> {
+        let setting = Self::setting(name);
+        let value = self.text(name);
+        // A setting that this host does not have: any number will do.
+        if value.is_empty() {
+            return Ok(setting.min);
+        }
+        let number = match setting.unit {
+            Unit::Bytes => bytes(&value),
+            _ => value.parse().ok(),
+        };
+        number.filter(|n| (setting.min..=setting.max).contains(n)).ok_or_else(|| {
+            let unit = match setting.unit {
+                Unit::Bytes => " bytes (KiB and MiB are understood)",
+                Unit::Milliseconds => " milliseconds",
+                Unit::Days => " days",
+                _ => "",
+            };
+            let allowed = format!("a whole number from {} to {}{unit}", setting.min, setting.max);
+            self.invalid(&setting, value, allowed)
+        })
+    }
+
+    fn small(&mut self, name: &str) -> Result<u32, InvalidSetting> {
+        // The table's ranges fit; the tests hold that too.
+        self.number(name).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    fn switch(&mut self, name: &str) -> Result<bool, InvalidSetting> {
+        let setting = Self::setting(name);
+        let value = self.text(name);
+        match value.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(self.invalid(&setting, value, "true or false".to_string())),
+        }
+    }
+
+    fn invalid(&self, setting: &Setting, value: String, allowed: String) -> InvalidSetting {
+        let told = setting.told(self.host);
+        let setting = match self.host {
+            HostKind::Native if told.is_empty() => setting.environment.to_string(),
+            HostKind::Native => format!("--{told} (or {})", setting.environment),
+            HostKind::Worker => told.to_string(),
+        };
+        InvalidSetting { setting, value, allowed }
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, factor) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+        (Some(digits), _) => (digits, KIB),
+        (_, Some(digits)) => (digits, MIB),
+        _ => (text, 1),
+    };
+    digits.trim_end().parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests;

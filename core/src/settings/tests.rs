@@ -1,0 +1,81 @@
+//! Settings: defaults hold, bounds are inclusive, errors name what to set.
+
+use super::*;
+use alloc::vec::Vec;
+
+fn with(
+    host: HostKind,
+    name: &'static str,
+    value: &'static str,
+) -> Result<Settings, InvalidSetting> {
+    Settings::read(host, &mut |setting| (setting.name == name).then(|| value.to_string()))
+}
+
+#[test]
+fn defaults_are_within_their_own_ranges() {
+    for host in [HostKind::Native, HostKind::Worker] {
+        let settings = Settings::read(host, &mut |_| None).unwrap();
+        assert_eq!((settings.body_bytes_max, settings.batch_commands_max), (256 * 1024, 128));
+        assert_eq!(settings.test_stamps, None);
+    }
+    let native = Settings::read(HostKind::Native, &mut |_| None).unwrap();
+    assert_eq!((native.data.as_str(), native.listen.as_str()), ("./data", "127.0.0.1:3000"));
+    let worker = Settings::read(HostKind::Worker, &mut |_| None).unwrap();
+    assert_eq!((worker.row_cache_max, worker.guest_memory_max), (4 << 20, 24 << 20));
+}
+
+#[test]
+fn every_setting_that_is_read_is_in_the_table_once() {
+    let mut asked = Vec::new();
+    Settings::read(HostKind::Native, &mut |setting| {
+        asked.push(setting.name);
+        None
+    })
+    .unwrap();
+    let mut names: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
+    asked.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(asked, names);
+}
+
+#[test]
+fn numbers_are_checked_at_below_and_above_their_bounds() {
+    for setting in TABLE.iter().filter(|s| !matches!(s.unit, Unit::Switch | Unit::Text)) {
+        let read = |number: u64| {
+            let value = number.to_string();
+            Settings::read(HostKind::Native, &mut |s| {
+                (s.name == setting.name).then(|| value.clone())
+            })
+        };
+        assert!(read(setting.min).is_ok() && read(setting.max).is_ok(), "{}", setting.name);
+        assert!(read(setting.max + 1).is_err(), "{}", setting.name);
+        assert!(setting.min == 0 || read(setting.min - 1).is_err(), "{}", setting.name);
+    }
+}
+
+#[test]
+fn errors_name_flag_value_and_range() {
+    let error = with(HostKind::Native, "deadline_ms", "soon").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--deadline-ms (or FOLDLOG_DEADLINE_MS) is `soon`: \
+         it must be a whole number from 10 to 600000 milliseconds"
+    );
+    let error = with(HostKind::Worker, "record_commands", "yes").unwrap_err();
+    assert_eq!(error.to_string(), "RECORD_COMMANDS is `yes`: it must be true or false");
+}
+
+#[test]
+fn bytes_have_units() {
+    let row_cache = |value| with(HostKind::Native, "row_cache_max", value).map(|s| s.row_cache_max);
+    assert_eq!(row_cache("8MiB").unwrap(), 8 << 20);
+    assert_eq!(row_cache("2048 KiB").unwrap(), 2 << 20);
+    assert_eq!(row_cache("2097152").unwrap(), 2 << 20);
+    assert!(row_cache("8MB").is_err() && row_cache("-1").is_err() && row_cache("64MiB").is_err());
+}
+
+#[test]
+fn a_port_alone_means_the_loopback_interface() {
+    assert_eq!(with(HostKind::Native, "port", "8080").unwrap().listen, "127.0.0.1:8080");
+    assert_eq!(with(HostKind::Native, "listen", "[::]:1").unwrap().listen, "[::]:1");
+}
