@@ -1,11 +1,341 @@
-// Probe: hands the guest module to the shim and each request to the object `main`.
+// The Worker's JavaScript: everything that waits.
+//
+// Owns sockets, request bodies, deadlines, the requests that wait for their batch, and the fresh
+// start of the Rust shim after a panic. Refuses to know what a request means: only the guest does.
+//
+// Invariants. Rust is called synchronously and never holds a promise, so a panic can leave no one
+// hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
+import { DurableObject } from "cloudflare:workers";
 import guest from "./guest.wasm";
-globalThis.foldlogGuest = guest;
+import { Shim, __wbg_reset_state, bounds } from "./index.js";
 
-export { Partition } from "./index.js";
+// SHA-256 of guest.wasm, which a compiled module does not tell: wasm/build.sh puts it here.
+const GUEST_SHA256 = "@GUEST_SHA256@";
+// The object answers within its deadline if it can: the Worker waits this much longer.
+const DEADLINE_MARGIN_MS = 1_000;
+// Bodies waiting for one batch of an object; 128 MB are shared by all objects of the isolate.
+const WAITING_BYTES_MAX = 16 << 20;
+// Of a body that is too long so much is read to be polite.
+const DROPPED_BYTES_MAX = 8 << 20;
+// After a panic in an alarm the object tries again this much later.
+const ALARM_RETRY_MS = 30_000;
+const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const EMPTY = new Uint8Array(0);
+
+// ---------------------------------------------------------------- the Worker: every request first
 
 export default {
-  fetch(request, env) {
-    return env.PARTITION.get(env.PARTITION.idFromName("main")).fetch(request);
+  async fetch(request, env) {
+    let timer;
+    const late = new Promise((resolve) => {
+      const what = "the partition did not answer in time";
+      const answer = () => resolve(unanswered(request.method, what));
+      timer = setTimeout(answer, limits(env).deadlineMs + DEADLINE_MARGIN_MS);
+    });
+    try {
+      const name = partitionName(request.url);
+      return await Promise.race([env.PARTITION.getByName(name).fetch(request), late]);
+    } catch (error) {
+      // The object was reset or its write failed; or it refused to take more.
+      log("call", error);
+      if (error.overloaded) return overloaded(request.method, "the partition has too much to do");
+      if (isFull(error) && !isRead(request.method)) return storageFull(request.method);
+      return unanswered(request.method, "the partition was restarted");
+    } finally {
+      clearTimeout(timer);
+    }
   },
 };
+
+// `/p/{partition}/…`, else `main`: a name that can not be one is answered by the guest there.
+function partitionName(url) {
+  const path = url.indexOf("/", url.indexOf("//") + 2);
+  if (!url.startsWith("/p/", path)) return "main";
+  const name = url.slice(path + 3, path + 67).split(/[/?]/, 1)[0];
+  return PARTITION.test(name) ? name : "main";
+}
+
+// Read once: variables do not change while an isolate lives. With a setting that is wrong, the
+// numbers here only have to last until the object has said so.
+let limitsRead;
+function limits(env) {
+  if (limitsRead === undefined) {
+    const [deadlineMs = 10_000, bodyBytesMax = 0] = rust(() => bounds(env));
+    limitsRead = { deadlineMs, bodyBytesMax };
+  }
+  return limitsRead;
+}
+
+// ---------------------------------------------------------------- the object: one partition
+
+export class Partition extends DurableObject {
+  #shim = null;
+  #generation = -1;
+  #alarmMs;
+  #waiting = [];
+  #waitingBytes = 0;
+  #armed = false;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    ctx.blockConcurrencyWhile(async () => {
+      this.#alarmMs = (await ctx.storage.getAlarm()) ?? undefined;
+    });
+  }
+
+  async fetch(request) {
+    const { method, url } = request;
+    let body;
+    try {
+      body = await readBody(request, limits(this.env).bodyBytesMax);
+    } catch {
+      // The client is gone: it hears nothing of this, and nothing is done.
+      const title = "The body is not one well-formed JSON text";
+      return problem(method, 400, "malformed-json", title, "the body broke off");
+    }
+    let head = method + "\n" + url.slice(url.indexOf("/", url.indexOf("//") + 2));
+    for (const [name, value] of request.headers) head += "\n" + name + ":" + value;
+    return this.#wait({ method, head, body, since: Date.now(), answer: null });
+  }
+
+  // Group commit. The first request is run at once; those that come before the zero timer fires
+  // are run together by it, and so on until no one waits. All of them share one disk write with
+  // what the platform commits at the end of the turn.
+  #wait(request) {
+    const bytes = request.body === null ? 0 : request.body.length;
+    if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
+      return overloaded(request.method, "too many requests wait for this partition");
+    }
+    this.#waitingBytes += bytes;
+    return new Promise((resolve) => {
+      request.answer = resolve;
+      this.#waiting.push(request);
+      if (this.#armed) return;
+      this.#run();
+      this.#arm();
+    });
+  }
+
+  #arm() {
+    this.#armed = true;
+    setTimeout(() => {
+      this.#armed = false;
+      if (this.#waiting.length === 0) return;
+      this.#run();
+      this.#arm();
+    }, 0);
+  }
+
+  // Answers everyone who waits. Nothing in here awaits: reading, deciding and writing are one
+  // step. The platform holds the answers back until the writes are safe.
+  #run() {
+    const batch = this.#waiting.filter((request) => this.#inTime(request));
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    let replies;
+    try {
+      replies = this.#rust((shim) => {
+        for (const { head, body } of batch) shim.push(head, body);
+        return shim.run();
+      });
+      this.#resetIfFailed();
+    } catch {
+      replies = [];
+    }
+    batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
+  }
+
+  #inTime({ method, since, answer }) {
+    if (Date.now() - since <= limits(this.env).deadlineMs) return true;
+    answer(overloaded(method, "the request waited too long"));
+    return false;
+  }
+
+  // A write failed: what is stored decides, so the object has to start from there. Not before
+  // this turn is over, and never from within Rust, where it would stop the whole isolate.
+  #resetIfFailed() {
+    if (this.#rust((shim) => shim.failed())) {
+      setTimeout(() => this.ctx.abort("a write failed"), 0);
+    }
+  }
+
+  // Never throws: what is wrong with one answer is no one else's loss.
+  #respond(method, reply) {
+    if (reply === undefined) return unanswered(method, "the partition was restarted");
+    try {
+      return this.#response(method, ...reply);
+    } catch (error) {
+      log("answer", error);
+      return problem(method, 500, "internal", "A bug of ours", "the answer could not be sent");
+    }
+  }
+
+  #response(method, status, head, bytes, after, to) {
+    const headers = head === "" ? [] : head.split("\n").map((line) => {
+      const colon = line.indexOf(": ");
+      return [line.slice(0, colon), line.slice(colon + 2)];
+    });
+    let body = bytes;
+    if (method === "HEAD" || status === 204 || status === 304) body = null;
+    else if (after !== undefined) body = this.#export(bytes, after, to);
+    return new Response(body, { status, headers });
+  }
+
+  // A page is read when the one before has been taken: a slow reader costs no memory.
+  #export(first, after, to) {
+    let next = first;
+    return new ReadableStream({
+      type: "bytes",
+      pull: (controller) => {
+        if (next === null || next.length === 0) {
+          const page = this.#rust((shim) => shim.page(after, to));
+          if (page === null) throw new Error("the log could not be read");
+          if (page === undefined) {
+            controller.close();
+            controller.byobRequest?.respond(0);
+            return;
+          }
+          [next, after] = page;
+        }
+        controller.enqueue(next);
+        next = null;
+      },
+    });
+  }
+
+  // Never throws: an alarm that fails too often is given up by the platform.
+  async alarm() {
+    try {
+      this.#rust((shim) => shim.wake());
+      this.#resetIfFailed();
+    } catch {
+      try {
+        await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);
+      } catch (error) {
+        log("alarm", error);
+      }
+    }
+  }
+
+  // Nothing opens a socket yet; one that is there is told to go.
+  webSocketMessage(socket) {
+    socket.close(1013, "not served");
+  }
+
+  webSocketClose(socket, code, reason) {
+    try {
+      socket.close(code, reason);
+    } catch {
+      // Codes that stand for a broken connection can not be sent back.
+    }
+  }
+
+  webSocketError() {}
+
+  // The Rust side of this object, made anew when it belongs to an earlier instance of the module.
+  #rust(use) {
+    return rust(() => {
+      if (this.#generation !== generation) {
+        const { ctx, env } = this;
+        const name = ctx.id.name ?? "main";
+        this.#shim = new Shim(name, ctx.storage, env, guest, GUEST_SHA256, this.#alarmMs);
+        this.#generation = generation;
+        this.#alarmMs = undefined;
+      }
+      return use(this.#shim);
+    });
+  }
+}
+
+// ---------------------------------------------------------------- the Rust module of the isolate
+
+// All objects of an isolate share one instance of the shim's module. A panic leaves it unusable:
+// the next call makes another, and every object then builds its part anew from what is stored.
+let generation = 0;
+let broken = false;
+
+function rust(use) {
+  if (broken) {
+    __wbg_reset_state();
+    generation += 1;
+    broken = false;
+  }
+  try {
+    return use();
+  } catch (error) {
+    broken = true;
+    log("restart", error);
+    throw error;
+  }
+}
+
+// ---------------------------------------------------------------- bodies and answers
+
+// All bytes, or null when there are more than `max`. Of those some are read and dropped: a client
+// that is still sending would not see the answer.
+async function readBody(request, max) {
+  if (request.body === null) return EMPTY;
+  const declared = Number(request.headers.get("content-length") ?? NaN);
+  if (declared <= max) return new Uint8Array(await request.arrayBuffer());
+  if (declared > max + DROPPED_BYTES_MAX) return null;
+  const parts = [];
+  let length = 0;
+  for await (const part of request.body) {
+    length += part.length;
+    if (length <= max) parts.push(part);
+    else parts.length = 0;
+    if (length > max + DROPPED_BYTES_MAX) break;
+  }
+  return length > max ? null : joined(parts, length);
+}
+
+function joined(parts, length) {
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    body.set(part, at);
+    at += part.length;
+  }
+  return body;
+}
+
+function isRead(method) {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS";
+}
+
+// SQLite undoes the transaction that finds no room.
+function isFull(error) {
+  return String(error?.message).includes("SQLITE_FULL");
+}
+
+function storageFull(method) {
+  const detail = "the store is full; the command was not done, reads go on";
+  return problem(method, 507, "storage-full", "The store is full", detail);
+}
+
+// No answer came: of a command no one knows whether it was done, a read can simply be repeated.
+function unanswered(method, what) {
+  if (isRead(method)) {
+    const title = "The partition is restarting; certainly not done";
+    return problem(method, 503, "restarting", title, what);
+  }
+  const detail = what + "; repeat the command with its Idempotency-Key";
+  return problem(method, 503, "unknown-outcome", "It may or may not have been done", detail);
+}
+
+function overloaded(method, detail) {
+  return problem(method, 503, "overloaded", "Too much at once; certainly not done", detail);
+}
+
+// The same form as the core's problems.
+function problem(method, status, code, title, detail) {
+  const headers = { "Content-Type": "application/problem+json" };
+  if (status === 503) headers["Retry-After"] = "1";
+  const body = JSON.stringify({ type: "urn:foldlog:" + code, title, status, detail });
+  return new Response(method === "HEAD" ? null : body, { status, headers });
+}
+
+function log(event, error) {
+  const detail = String(error?.message ?? error).slice(0, 500);
+  console.error(JSON.stringify({ level: "error", event, detail }));
+}

@@ -98,7 +98,8 @@ impl Instance {
         let mut word = [0; 8];
         self.window(header, 8)?.copy_to(&mut word);
         let [p0, p1, p2, p3, l0, l1, l2, l3] = word;
-        let (ptr, len) = (u32::from_le_bytes([p0, p1, p2, p3]), u32::from_le_bytes([l0, l1, l2, l3]));
+        let (ptr, len) =
+            (u32::from_le_bytes([p0, p1, p2, p3]), u32::from_le_bytes([l0, l1, l2, l3]));
         Some(self.window(ptr, len)?.to_vec())
     }
 

@@ -1,34 +1,270 @@
-//! Probe: proves that a two-module Worker builds, loads and answers. To be replaced by the shim.
-#![allow(missing_docs, reason = "the worker macros generate undocumented items")]
+//! The Cloudflare host of Foldlog: the driver's ports, filled by one Durable Object per partition.
+//!
+//! ```text
+//!   entry.mjs      sockets, bodies, deadlines, waiting requests, restarts of this module
+//!      │ push, run, page, wake: plain values in, plain values out, never a promise
+//!   Shim           this file
+//!      │
+//!   driver         foldlog-core: stage, batch, hash, store, recover
+//!      │ guest, sql, world: its ports
+//!   guest.wasm · SQLite of the object · clock and entropy
+//! ```
+//!
+//! What is absent: domains, HTTP semantics, asynchronous code. Each call ends before the next
+//! event of the object, so nothing can happen between reading, deciding and writing (law 5), and
+//! a restart of this module finds nothing half-done.
+//!
+//! The law of use: an exception out of any of these functions means that this instance of the
+//! module is of no use any more (a panic, a full stack, no memory). entry.mjs makes another.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
 
-use js_sys::{Object, Reflect, WebAssembly};
-use wasm_bindgen::{JsCast, JsValue};
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+mod export;
+mod guest;
+mod owner;
+mod platform;
+mod settings;
+mod sql;
+mod world;
 
-#[durable_object(fetch)]
-pub struct Partition {
-    state: State,
-    guest: std::result::Result<WebAssembly::Instance, JsValue>,
+use foldlog_core::chain::unhex;
+use foldlog_core::driver::{
+    Config, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps,
+};
+use foldlog_core::errors::Code;
+use foldlog_core::settings::Settings;
+use js_sys::{Array, Uint8Array, WebAssembly};
+use wasm_bindgen::prelude::*;
+
+use crate::guest::Module;
+use crate::platform::{Storage, log_error, now_ms};
+use crate::sql::Connection;
+use crate::world::Platform;
+
+/// After a checkpoint that failed, the next try is this much later.
+const RETRY_MS: f64 = 30_000.0;
+
+/// Makes a panic say where it happened before it ends this instance of the module.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| log_error("panic", "", &panic.to_string())));
 }
 
-impl DurableObject for Partition {
-    fn new(state: State, _env: Env) -> Self {
-        let guest = Reflect::get(&js_sys::global(), &"foldlogGuest".into())
-            .and_then(|module| WebAssembly::Instance::new(module.unchecked_ref(), &Object::new()));
-        Self { state, guest }
+/// `[deadline_ms, body_bytes_max]`, for entry.mjs. Nothing when a setting is wrong: the objects,
+/// which then answer nothing else, say which.
+#[wasm_bindgen]
+pub fn bounds(env: &JsValue) -> Vec<f64> {
+    let settings = settings::read(env);
+    settings.map_or_else(
+        |_| Vec::new(),
+        |settings| [settings.deadline_ms, settings.body_bytes_max].map(export::number).to_vec(),
+    )
+}
+
+/// One object's partition.
+#[wasm_bindgen]
+pub struct Shim {
+    name: String,
+    waiting: Vec<OwnedRequest>,
+    state: Result<Ready, String>,
+}
+
+struct Ready {
+    partition: Partition<Module, SqlStore<Connection>, Platform>,
+    batch_commands_max: usize,
+    held: bool,
+}
+
+#[wasm_bindgen]
+impl Shim {
+    /// Reads settings and owner; the guest is opened by the first request.
+    ///
+    /// `alarm_ms` is when the object's alarm is set to go off, `digest` the SHA-256 of the module.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        name: String,
+        storage: Storage,
+        env: &JsValue,
+        guest: WebAssembly::Module,
+        digest: &str,
+        alarm_ms: Option<f64>,
+    ) -> Self {
+        let state = settings::read(env)
+            .map(|settings| {
+                let guest = Module::new(guest, unhex(digest).unwrap_or_default());
+                Ready::new(&name, storage, settings, guest, alarm_ms)
+            })
+            .map_err(|invalid| format!("the setting {invalid}"));
+        if let Err(detail) = &state {
+            log_error("settings", &name, detail);
+        }
+        Self { name, waiting: Vec::new(), state }
     }
 
-    async fn fetch(&self, _request: Request) -> Result<Response> {
-        let exports = match &self.guest {
-            Ok(instance) => Object::keys(&instance.exports()).join(","),
-            Err(error) => return Response::error(format!("{error:?}"), 500),
-        };
-        let sql = self.state.storage().sql();
-        sql.exec("CREATE TABLE IF NOT EXISTS hits(n INTEGER PRIMARY KEY) STRICT", None)?;
-        sql.exec("INSERT INTO hits DEFAULT VALUES", None)?;
-        let rows = sql.exec("SELECT count(*) FROM hits", None)?;
-        let hits = rows.raw().flatten().count();
-        let stamps = worker::js_sys::Date::now();
-        Response::ok(format!("guest exports: {exports}; rows {hits}; size {}; {stamps}\n", sql.database_size()))
+    /// Adds a request to the batch that the next [`Shim::run`] answers.
+    ///
+    /// `head` has the method, the target and `name:value` of each header, a line each; no `body`
+    /// means that it was longer than allowed.
+    pub fn push(&mut self, head: &str, body: Option<Vec<u8>>) {
+        let mut lines = head.split('\n');
+        let mut line = || lines.next().unwrap_or_default().to_string();
+        let (method, target) = (line(), line());
+        let headers = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect();
+        let body = body.map_or(OwnedBody::TooLarge, OwnedBody::Whole);
+        self.waiting.push(OwnedRequest { method, target, headers, body });
     }
+
+    /// Decides and answers what was pushed: an array per request, in order, of status, headers
+    /// (`Name: value`, a line each) and body; for an export also its bounds, excluded and included.
+    pub fn run(&mut self) -> Array {
+        let waiting = core::mem::take(&mut self.waiting);
+        let replies = match &mut self.state {
+            Ok(ready) => ready.run(waiting),
+            Err(detail) => {
+                waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
+            }
+        };
+        self.tell_failures();
+        replies.into_iter().map(plain).collect()
+    }
+
+    /// A page of an export: its bytes, and the bound after which the next one starts.
+    /// Nothing at its end, and `null` when the log could not be read.
+    pub fn page(&mut self, after: f64, to: f64) -> JsValue {
+        let Ok(ready) = &mut self.state else { return JsValue::NULL };
+        match export::page(&mut ready.partition, after, to) {
+            Ok(Some((bytes, next))) => {
+                Array::of2(&Uint8Array::from(bytes.as_slice()).into(), &next.into()).into()
+            }
+            Ok(None) => JsValue::UNDEFINED,
+            Err(error) => {
+                log_error("export", &self.name, &error.to_string());
+                JsValue::NULL
+            }
+        }
+    }
+
+    /// The alarm went off: stores a checkpoint, or waits until the object has been idle.
+    pub fn wake(&mut self) {
+        let Ok(ready) = &mut self.state else { return };
+        if let Err(detail) = ready.wake() {
+            log_error("checkpoint", &self.name, &detail);
+            let retry = ready.connection().wake_at(now_ms() + RETRY_MS);
+            if retry.is_err() {
+                log_error("checkpoint", &self.name, "the alarm could not be set");
+            }
+        }
+        self.tell_failures();
+    }
+
+    /// Whether a write failed: the object must be reset, so that it goes by what is stored.
+    pub fn failed(&mut self) -> bool {
+        self.state.as_mut().is_ok_and(|ready| ready.connection().failed())
+    }
+}
+
+impl Shim {
+    fn tell_failures(&mut self) {
+        let Ok(ready) = &mut self.state else { return };
+        for detail in ready.partition.take_failures() {
+            log_error("failure", &self.name, &detail);
+        }
+    }
+}
+
+impl Ready {
+    fn new(
+        name: &str,
+        storage: Storage,
+        settings: Settings,
+        guest: Module,
+        alarm_ms: Option<f64>,
+    ) -> Self {
+        let batch_commands_max = usize::try_from(settings.batch_commands_max).unwrap_or(1);
+        let idle_ms = export::number(settings.checkpoint_idle_ms);
+        let connection = Connection::new(storage.clone(), idle_ms, alarm_ms);
+        let mut store = SqlStore::new(connection);
+        // A log that can not be read is told by the first request that opens it.
+        let genesis = store.tail().ok().and_then(|tail| tail.genesis);
+        let owner = owner::of(&storage, genesis.as_deref(), settings.test_stamps.as_deref());
+        store.connection().store_owner(owner.unstored);
+        let config = Config {
+            partition: name.to_string(),
+            incarnation: owner.incarnation,
+            settings: settings.open(),
+            host: "worker",
+            tail_events_max: settings.tail_events_max,
+            test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
+        };
+        let partition = Partition::new(guest, store, Platform::new(), config);
+        Self { partition, batch_commands_max, held: owner.held }
+    }
+
+    fn run(&mut self, mut waiting: Vec<OwnedRequest>) -> Vec<Reply> {
+        if self.held {
+            return waiting.into_iter().map(|request| self.run_held(request)).collect();
+        }
+        let mut replies = Vec::with_capacity(waiting.len());
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(self.batch_commands_max));
+            replies.extend(self.partition.run(waiting));
+            waiting = rest;
+        }
+        replies
+    }
+
+    /// Of a log that belongs to another, only reads are answered.
+    fn run_held(&mut self, request: OwnedRequest) -> Reply {
+        if matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+            let reply = self.partition.run(vec![request]).pop();
+            return reply.unwrap_or_else(|| Reply::problem(Code::Internal, "the input was lost"));
+        }
+        Reply::problem(Code::Held, "the log of this partition belongs to another host")
+    }
+
+    fn wake(&mut self) -> Result<(), String> {
+        self.connection().alarm_rang();
+        if let Some(due_ms) = self.connection().idle_from() {
+            return self.connection().wake_at(due_ms).map_err(|e| format!("{e:?}"));
+        }
+        self.partition.open().map_err(|failure| failure.to_string())?;
+        if self.partition.checkpoint_useful() {
+            self.connection().rest(true);
+            let result = self.partition.checkpoint();
+            self.connection().rest(false);
+            result.map_err(|failure| failure.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        self.partition.store().connection()
+    }
+}
+
+fn plain(reply: Reply) -> Array {
+    let mut head = String::with_capacity(256);
+    for (name, value) in &reply.response.headers {
+        if !head.is_empty() {
+            head.push('\n');
+        }
+        head.push_str(name);
+        head.push_str(": ");
+        head.push_str(value);
+    }
+    let body = Uint8Array::from(reply.response.body.as_slice());
+    let plain = Array::of3(&reply.response.status.into(), &head.into(), &body.into());
+    if let Some(bounds) = reply.export {
+        plain.push(&export::number(bounds.after).into());
+        plain.push(&export::number(bounds.to).into());
+    }
+    plain
 }

@@ -31,16 +31,23 @@ pub struct Connection {
     alarm_ms: Option<f64>,
     idle_ms: f64,
     last_write_ms: f64,
+    /// Writes set no alarm: it is the alarm that writes.
+    resting: bool,
     /// A write failed in a way that leaves open what is stored.
     failed: bool,
 }
 
 impl Connection {
-    /// `alarm_ms` is the alarm that is set already; `owner` is to be stored with the first write.
-    pub fn new(storage: Storage, idle_ms: f64, alarm_ms: Option<f64>, owner: Option<String>) -> Self {
+    /// `alarm_ms` is the alarm that is set already.
+    pub fn new(storage: Storage, idle_ms: f64, alarm_ms: Option<f64>) -> Self {
         let sql = storage.sql();
-        let last_write_ms = 0.0;
-        Self { storage, sql, owner, alarm_ms, idle_ms, last_write_ms, failed: false }
+        let (last_write_ms, resting, failed) = (0.0, false, false);
+        Self { storage, sql, owner: None, alarm_ms, idle_ms, last_write_ms, resting, failed }
+    }
+
+    /// Stores this owner with the next write.
+    pub fn store_owner(&mut self, owner: Option<String>) {
+        self.owner = owner;
     }
 
     /// Whether a write failed: the object has to start anew from what is stored.
@@ -59,10 +66,16 @@ impl Connection {
         self.alarm_ms = None;
     }
 
+    /// While resting, writes set no alarm and do not count as work.
+    pub const fn rest(&mut self, resting: bool) {
+        self.resting = resting;
+    }
+
     /// Sets the alarm, unless one is set that goes off earlier.
     pub fn wake_at(&mut self, due_ms: f64) -> Result<(), SqlError> {
         if self.alarm_ms.is_none_or(|set| due_ms < set) {
-            let _safe_with_the_transaction = self.storage.set_alarm(due_ms).map_err(|e| failure(&e))?;
+            let _safe_with_the_transaction =
+                self.storage.set_alarm(due_ms).map_err(|e| failure(&e))?;
             self.alarm_ms = Some(due_ms);
         }
         Ok(())
@@ -72,6 +85,9 @@ impl Connection {
     fn store_along(&mut self) -> Result<(), SqlError> {
         if let Some(owner) = &self.owner {
             self.storage.kv().put(OWNER_KEY, owner).map_err(|e| failure(&e))?;
+        }
+        if self.resting {
+            return Ok(());
         }
         let now = now_ms();
         self.last_write_ms = now;
@@ -164,7 +180,10 @@ fn exact(number: i64) -> Result<f64, SqlError> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the bound was checked")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, and the bound was checked"
+)]
 fn read(value: JsValue) -> Result<SqlValue, SqlError> {
     if value.is_null() {
         return Ok(SqlValue::Null);
@@ -188,7 +207,7 @@ fn read(value: JsValue) -> Result<SqlValue, SqlError> {
 /// A thrown error by what it says: the platform gives codes in its messages only.
 fn failure(thrown: &JsValue) -> SqlError {
     let message = message_of(thrown);
-    let full = ["SQLITE_FULL", "SQLITE_TOOBIG_DATABASE", "storage quota", "database or disk is full"];
+    let full = ["SQLITE_FULL", "database or disk is full"];
     if full.iter().any(|sign| message.contains(sign)) {
         return SqlError::Full;
     }
