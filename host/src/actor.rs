@@ -1,0 +1,300 @@
+//! One open partition: a thread that runs the driver for whoever sends it work.
+//!
+//! Owns batching (all that waits, up to a bound), deadlines of what waits, idle checkpoints, and
+//! the restart after a panic. Refuses to know sockets. Which partitions are open is `partitions`.
+//!
+//! Invariant: a job is `taken` before it is staged, so whoever waits for it can tell what is
+//! certainly not done from what may have been.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use foldlog_core::driver::{
+    Config, Export, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps,
+};
+use foldlog_core::errors::Code;
+use foldlog_core::settings::Settings;
+use tokio::sync::oneshot;
+
+use crate::metrics::{GAUGES, Metrics, add};
+use crate::sqlite::Connection;
+use crate::wasm::Module;
+use crate::world::Machine;
+use crate::{log, owner};
+
+type Live = Partition<Module, SqlStore<Connection>, Machine>;
+
+/// What an actor is sent.
+#[derive(Debug)]
+pub enum Message {
+    /// A request to decide or answer.
+    Job(Job),
+    /// A page of an export: its bytes, and the bound after which the next one starts.
+    Page(Export, oneshot::Sender<Result<Page, String>>),
+}
+
+/// Part of an export.
+#[derive(Debug)]
+pub struct Page {
+    /// Lines, each with its line feed; empty at the end.
+    pub bytes: Vec<u8>,
+    /// Position of the last line's first event.
+    pub after: u64,
+}
+
+/// A request and who waits for it.
+#[derive(Debug)]
+pub struct Job {
+    /// What is asked.
+    pub request: OwnedRequest,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Reply>,
+    /// Set before it is staged; never again certain not to be done.
+    pub taken: Arc<AtomicBool>,
+    /// From when on it is not staged any more.
+    pub deadline: Deadline,
+}
+
+/// An instant, moved by the time that others' traps cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// When, had nothing been lost.
+    pub at: Instant,
+    /// [`Shared::lost_micros`] when it was set.
+    pub lost_micros: u64,
+}
+
+impl Deadline {
+    /// When it is, by what was lost so far.
+    pub fn now_at(&self, shared: &Shared) -> Instant {
+        let lost = shared.lost_micros.load(Ordering::Relaxed).saturating_sub(self.lost_micros);
+        self.at + Duration::from_micros(lost)
+    }
+}
+
+/// What others read of an actor at any time.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Time that went into runs in which something failed.
+    pub lost_micros: AtomicU64,
+    /// See [`crate::metrics`].
+    pub gauges: [AtomicU64; GAUGES],
+}
+
+/// What an actor needs to work.
+#[derive(Debug)]
+pub struct Actor {
+    /// Name of the partition.
+    pub name: String,
+    /// Its file.
+    pub path: std::path::PathBuf,
+    /// The guest.
+    pub module: Module,
+    /// How it is run.
+    pub settings: Arc<Settings>,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
+    /// What it tells.
+    pub shared: Arc<Shared>,
+}
+
+impl Actor {
+    /// Works until all senders are gone, then stores a checkpoint.
+    pub fn run(self, inbox: &Receiver<Message>) {
+        let mut state = None;
+        let idle = Duration::from_millis(self.settings.checkpoint_idle_ms);
+        loop {
+            let useful = state.as_ref().is_some_and(|open: &Open| open.live.checkpoint_useful());
+            let next = if useful {
+                inbox.recv_timeout(idle)
+            } else {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
+            let step = || match next {
+                Ok(first) => self.work(&mut state, first, inbox),
+                Err(_) => self.checkpoint(state.as_mut()),
+            };
+            if catch_unwind(AssertUnwindSafe(step)).is_err() {
+                // The panic's message was printed by the hook. What it left is not trusted: the
+                // next message opens the partition anew; senders that were dropped tell callers.
+                add(&self.metrics.failures, 1);
+                log::error("partition restarts after a panic")
+                    .with("partition", &self.name)
+                    .write();
+                state = None;
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn work(&self, state: &mut Option<Open>, first: Message, inbox: &Receiver<Message>) {
+        let batch_max = usize::try_from(self.settings.batch_commands_max).unwrap_or(1);
+        let mut jobs = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Job(job) => jobs.extend(self.take(job)),
+                Message::Page(export, reply) => {
+                    // The receiver may be gone: then nobody wants the page.
+                    let _ = reply.send(self.page(state, export));
+                }
+            }
+            next = if jobs.len() < batch_max { inbox.try_recv().ok() } else { None };
+        }
+        if !jobs.is_empty() {
+            self.run_batch(state, jobs);
+        }
+    }
+
+    /// The job, unless it is too late for it or nobody waits any more.
+    fn take(&self, job: Job) -> Option<Job> {
+        if job.reply.is_closed() {
+            return None;
+        }
+        if job.deadline.now_at(&self.shared) < Instant::now() {
+            add(&self.metrics.deadlines_missed, 1);
+            let late = "the request waited longer than its deadline and was not begun";
+            let _ = job.reply.send(Reply::problem(Code::DeadlineExceeded, late));
+            return None;
+        }
+        // From here on a caller who stops waiting can not be told that nothing happened.
+        job.taken.store(true, Ordering::SeqCst);
+        Some(job)
+    }
+
+    fn run_batch(&self, state: &mut Option<Open>, jobs: Vec<Job>) {
+        let started = Instant::now();
+        let (requests, callers): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
+        self.metrics.batch(requests.len());
+        let replies = match self.open(state) {
+            Ok(open) => {
+                let replies = open.run(requests);
+                self.tell(open, started);
+                replies
+            }
+            Err(detail) => {
+                self.failed(&detail);
+                let reply = "the partition can not be opened; nothing was done";
+                requests.iter().map(|_| Reply::problem(Code::Restarting, reply)).collect()
+            }
+        };
+        for (caller, reply) in callers.into_iter().zip(replies) {
+            // A caller who left gets no answer; what was stored stays stored.
+            let _ = caller.send(reply);
+        }
+    }
+
+    /// Publishes what the run changed: counters, gauges, failures.
+    fn tell(&self, open: &mut Open, started: Instant) {
+        let failures = open.live.take_failures();
+        for failure in &failures {
+            self.failed(failure);
+        }
+        if !failures.is_empty() {
+            let lost = u64::try_from(started.elapsed().as_micros()).unwrap_or_default();
+            add(&self.shared.lost_micros, lost);
+        }
+        let process = open.live.process();
+        let (processed, rejected) = (process.commands_processed, process.commands_rejected);
+        add(&self.metrics.commands_processed, processed - open.processed);
+        add(&self.metrics.commands_rejected, rejected - open.rejected);
+        (open.processed, open.rejected) = (processed, rejected);
+        let position = open.live.head().map_or(0, |head| head.position);
+        let gauges = [process.p50_micros, process.p99_micros, position, process.checkpoint];
+        for (gauge, value) in self.shared.gauges.iter().zip(gauges) {
+            gauge.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn page(&self, state: &mut Option<Open>, export: Export) -> Result<Page, String> {
+        let lines = self.open(state)?.live.page(export).map_err(|e| {
+            self.failed(&e.to_string());
+            e.to_string()
+        })?;
+        let last = lines.last().and_then(|line| foldlog_core::chain::position(line));
+        let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+        }
+        Ok(Page { bytes, after: last.unwrap_or(export.to) })
+    }
+
+    fn checkpoint(&self, open: Option<&mut Open>) {
+        let Some(open) = open.filter(|open| !open.held) else { return };
+        if let Err(failure) = open.live.checkpoint() {
+            self.failed(&failure.to_string());
+        }
+        let process = open.live.process();
+        let [.., checkpoint] = &self.shared.gauges;
+        checkpoint.store(process.checkpoint, Ordering::Relaxed);
+    }
+
+    fn failed(&self, detail: &str) {
+        add(&self.metrics.failures, 1);
+        log::error("partition failed").with("partition", &self.name).with("detail", detail).write();
+    }
+
+    fn open<'a>(&self, state: &'a mut Option<Open>) -> Result<&'a mut Open, String> {
+        if state.is_none() {
+            *state = Some(self.new_open()?);
+        }
+        state.as_mut().ok_or_else(|| "not open".to_string())
+    }
+
+    fn new_open(&self) -> Result<Open, String> {
+        let connection = Connection::new(self.path.clone(), [0; 16], self.metrics.clone());
+        let mut store = SqlStore::new(connection);
+        let tail = store.tail().map_err(|e| e.to_string())?;
+        let seed = self.settings.test_stamps.clone();
+        let owner = owner::of(&self.path, tail.genesis.as_deref(), seed.as_deref());
+        if owner.held {
+            let why = "its incarnation is not the one in the owner file beside it";
+            log::warn("partition held").with("partition", &self.name).with("detail", why).write();
+        }
+        store.connection().act_for(owner.incarnation);
+        let config = Config {
+            partition: self.name.clone(),
+            incarnation: owner.incarnation,
+            settings: self.settings.open(),
+            host: "native",
+            tail_events_max: self.settings.tail_events_max,
+            test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
+        };
+        let live = Partition::new(self.module.clone(), store, Machine::new(), config);
+        Ok(Open { live, held: owner.held, processed: 0, rejected: 0 })
+    }
+}
+
+/// A partition with its file and guest.
+struct Open {
+    live: Live,
+    /// Reads work, commands do not.
+    held: bool,
+    /// Counters as last told.
+    processed: u64,
+    rejected: u64,
+}
+
+impl Open {
+    fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
+        if !self.held {
+            return self.live.run(requests);
+        }
+        let run = |request: OwnedRequest| {
+            if matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
+                let reply = self.live.run(vec![request]).pop();
+                return reply.unwrap_or_else(|| Reply::problem(Code::Internal, "it was lost"));
+            }
+            Reply::problem(Code::Held, "the log of this partition belongs to another host")
+        };
+        requests.into_iter().map(run).collect()
+    }
+}

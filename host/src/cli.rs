@@ -1,0 +1,162 @@
+//! The command line: verbs, flags, help.
+//!
+//! Owns texts for people. Flags of settings come from core's table, so that flag, environment
+//! variable and documentation never differ.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use foldlog_core::settings::{HostKind, Setting, TABLE, Unit};
+
+use crate::log::Format;
+
+/// Event sourcing at the edge: one log, one guest module, two hosts. This is the native one.
+#[derive(Debug, Parser)]
+#[command(name = "foldlog", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  foldlog serve --data ./data\n  \
+    curl http://127.0.0.1:3000/\n\nEvery verb has its own help: foldlog serve --help")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What foldlog can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve the logs of a data directory over HTTP
+    Serve(Serve),
+    /// Fold a whole log from its first event, and tell how fast and to what
+    Replay(Replay),
+    /// Check a log and its rows, and name the first thing that is wrong
+    Verify(Verify),
+}
+
+/// Flags of `serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  foldlog serve --data /var/lib/foldlog --listen 0.0.0.0:8080 \
+    --log-format json\n\nFlags win over environment variables. SIGTERM and SIGINT stop it: what is \
+    under way is answered first.")]
+pub struct Serve {
+    /// Settings.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+    /// Guest module to run instead of the one built in
+    #[arg(long, value_name = "FILE")]
+    pub guest: Option<PathBuf>,
+    /// How events are logged on standard error
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "auto")]
+    pub log_format: Format,
+}
+
+/// Where a log is.
+#[derive(Debug, clap::Args)]
+pub struct SourceFlags {
+    /// Data directory, or one SQLite file, of this host or of a Durable Object
+    #[arg(value_name = "SOURCE")]
+    pub source: PathBuf,
+    /// Partition of a data directory
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub partition: String,
+    /// Guest module to fold with instead of the one built in
+    #[arg(long, value_name = "FILE")]
+    pub guest: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  foldlog replay ./data\n  \
+    foldlog replay .wrangler/state/v3/do/foldlog-Partition/0123….sqlite --json\n\n\
+    The source is only read, also while a host serves it. Nothing is ever fired.")]
+pub struct Replay {
+    /// Where the log is.
+    #[command(flatten)]
+    pub source: SourceFlags,
+    /// Write the rows to this file, a JSON object per line, in the order of the digest
+    #[arg(long, value_name = "FILE")]
+    pub keep_rows: Option<PathBuf>,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  foldlog verify ./data --partition main\n\n\
+    Exit code: 0 when nothing is wrong, 1 when something is, 2 when it could not be told.\n\
+    The source is only read, also while a host serves it.")]
+pub struct Verify {
+    /// Where the log is.
+    #[command(flatten)]
+    pub source: SourceFlags,
+}
+
+/// The flags of the settings that were given.
+#[derive(Clone, Debug, Default)]
+pub struct SettingFlags(BTreeMap<&'static str, String>);
+
+impl SettingFlags {
+    /// What a setting was set to: by its flag, else by its environment variable.
+    pub fn get(&self, setting: &Setting) -> Option<String> {
+        let flag = self.0.get(setting.flag).cloned();
+        flag.or_else(|| match setting.environment {
+            "" => None,
+            name => std::env::var(name).ok(),
+        })
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        TABLE.iter().filter(|setting| !setting.flag.is_empty()).fold(command, |command, setting| {
+            let value_name = match (setting.unit, setting.name) {
+                (_, "data") => "DIR",
+                (_, "listen") => "ADDR",
+                (Unit::Bytes, _) => "BYTES",
+                (Unit::Milliseconds, _) => "MS",
+                (Unit::Days, _) => "DAYS",
+                (Unit::Switch, _) => "BOOL",
+                (Unit::Count, _) => "N",
+                (Unit::Text, _) => "TEXT",
+            };
+            let mut help = setting.doc.to_string();
+            match setting.default(HostKind::Native) {
+                "" => {}
+                default => help.push_str(&format!(" [default: {default}]")),
+            }
+            if !setting.environment.is_empty() {
+                help.push_str(&format!(" [env: {}]", setting.environment));
+            }
+            let flag = Arg::new(setting.flag).long(setting.flag);
+            command.arg(flag.value_name(value_name).help(help))
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in TABLE.iter().filter(|setting| !setting.flag.is_empty()) {
+            if let Some(value) = matches.get_one::<String>(setting.flag) {
+                self.0.insert(setting.flag, value.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line; a reader that went away is no reason to fail.
+pub fn print(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

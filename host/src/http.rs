@@ -1,0 +1,192 @@
+//! HTTP/1.1: sockets to requests, replies to sockets.
+//!
+//! Owns the listener, connections, the bounds on heads and bodies, and `GET /metrics`. Refuses to
+//! know routes: every other request goes to the guest of its partition as it came.
+//!
+//! What hyper itself refuses (a head that is no HTTP, two lengths, a head beyond 128 KiB) gets
+//! hyper's own 4xx; never a 500.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldlog_core::driver::{OwnedBody, OwnedRequest, Reply};
+use foldlog_core::errors::Code;
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+use crate::body::{self, Answered, Outgoing, Received};
+use crate::metrics::{Metrics, add};
+use crate::partitions::Partitions;
+use crate::{log, target};
+
+/// A head has to arrive within this time; so has the next one on a connection kept alive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Twice what the contract allows, so that the guest can say by how much a head is too large.
+const HEAD_BYTES_READ: usize = 128 * 1024;
+const HEADERS_MAX: usize = 2_000;
+/// When no connection can be accepted, most often for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection shares.
+#[derive(Debug)]
+pub struct Server {
+    /// Where requests go.
+    pub partitions: Arc<Partitions>,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+    /// Longest body.
+    pub body_bytes_max: u64,
+}
+
+impl Server {
+    /// Serves until `stop` turns true, then lets requests under way finish for at most `grace`.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+        grace: Duration,
+    ) {
+        // Each connection holds a sender: the channel closes with the last one.
+        let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    add(&self.metrics.connections, 1);
+                    tokio::spawn(self.clone().connection(stream, stop.clone(), alive.clone()));
+                }
+                Err(error) => {
+                    log::warn("connection not accepted").with("detail", error).write();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        drop(alive);
+        if tokio::time::timeout(grace, all_gone.recv()).await.is_err() {
+            log::warn("requests cut at the stop").write();
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        mut stop: watch::Receiver<bool>,
+        _alive: mpsc::Sender<()>,
+    ) {
+        // Answers are written whole: waiting for more to send only delays them.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| self.answer(request));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(HEAD_BYTES_READ);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let stopped = tokio::select! {
+            // Clients break connections all the time; that is no event.
+            _ = connection.as_mut() => false,
+            _ = stop.wait_for(|stop| *stop) => true,
+        };
+        if stopped {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
+        let response = if request.uri().path() == "/metrics"
+            && matches!(*request.method(), Method::GET | Method::HEAD)
+        {
+            self.metrics()
+        } else {
+            self.pass_on(request).await
+        };
+        self.metrics.answered(response.status().as_u16());
+        Ok(response)
+    }
+
+    async fn pass_on(&self, request: Request<Incoming>) -> Response<Outgoing> {
+        let (head, body) = request.into_parts();
+        let expects_continue = head.headers.contains_key(EXPECT);
+        let (body, close) = match body::read(body, self.body_bytes_max, expects_continue).await {
+            Received::Complete(body) => (body, false),
+            Received::Unread => (OwnedBody::TooLarge, true),
+            Received::Late => return unread(StatusCode::REQUEST_TIMEOUT),
+            Received::Broken => return unread(StatusCode::BAD_REQUEST),
+        };
+        // A target in absolute form loses its host; `CONNECT`'s and `*` have no path at all.
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_string();
+        let headers = head.headers.iter();
+        let request = OwnedRequest {
+            method: head.method.as_str().to_string(),
+            headers: headers
+                .map(|(name, value)| (name.as_str().to_string(), value.as_bytes().to_vec()))
+                .collect(),
+            target,
+            body,
+        };
+        let name = target::partition(&request.target).into_owned();
+        let reply = self.partitions.run(&name, request).await;
+        let mut response = self.response(&name, reply);
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn response(&self, name: &str, reply: Reply) -> Response<Outgoing> {
+        let Reply { response: plain, export } = reply;
+        let body = match export {
+            None => Outgoing::whole(plain.body),
+            Some(export) => {
+                let (partitions, name) = (self.partitions.clone(), name.to_string());
+                Outgoing::export(partitions, name, plain.body, export)
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() =
+            StatusCode::from_u16(plain.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in plain.headers {
+            let pair = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::try_from(value));
+            match pair {
+                (Ok(name), Ok(value)) => drop(response.headers_mut().append(name, value)),
+                // The guest's contract is visible ASCII; leaving one out beats no answer.
+                _ => log::error("a header of the guest is none").with("name", name).write(),
+            }
+        }
+        response
+    }
+
+    fn metrics(&self) -> Response<Outgoing> {
+        let text = self.metrics.text(&self.partitions.gauges());
+        let mut response = Response::new(Outgoing::whole(text.into_bytes()));
+        let form = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(hyper::header::CONTENT_TYPE, form);
+        response
+    }
+}
+
+/// Of a request whose body did not arrive: nothing more can be read from the connection.
+fn unread(status: StatusCode) -> Response<Outgoing> {
+    let plain = Reply::problem(Code::MalformedJson, "the body did not arrive whole").response;
+    let mut response = Response::new(Outgoing::whole(Vec::new()));
+    if status == StatusCode::BAD_REQUEST {
+        *response.body_mut() = Outgoing::whole(plain.body);
+        let form = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(hyper::header::CONTENT_TYPE, form);
+    }
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}

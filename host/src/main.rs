@@ -1,0 +1,53 @@
+//! The native host of Foldlog: the driver's ports, filled by wasmtime, SQLite and this machine.
+//!
+//! ```text
+//!   serve ─ http ─ body ─ target        sockets to requests
+//!             │
+//!         partitions ─ actor            one thread per open partition
+//!             │
+//!           driver (core)               stage, batch, hash, store, recover
+//!          ╱     │      ╲
+//!     wasm   sqlite      world          guest, store, clock and entropy
+//!   wasm_cache  owner
+//! ```
+//!
+//! `replay` and `verify` read a log (`source`), fold it (`fold`) and touch nothing; `lock` keeps
+//! a second writer out.
+//!
+//! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
+
+mod actor;
+mod body;
+mod cli;
+mod http;
+mod lock;
+mod log;
+mod metrics;
+mod owner;
+mod partitions;
+mod serve;
+mod sqlite;
+mod target;
+mod wasm;
+mod wasm_cache;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Verb};
+
+/// It could not be told whether something is wrong.
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().verb {
+        Verb::Serve(serve) => serve::run(&serve).map(|()| ExitCode::SUCCESS),
+        Verb::Replay(_) | Verb::Verify(_) => Err("later".into()),
+    };
+    ended.unwrap_or_else(|message| {
+        eprintln!("foldlog: {message}");
+        ExitCode::from(COULD_NOT_RUN)
+    })
+}

@@ -1,0 +1,252 @@
+//! Which partitions are open, and the way to each of them.
+//!
+//! Owns the table of actors: opened on demand, the least recently used closed when there are too
+//! many. Refuses to know what is asked.
+//!
+//! Invariant (law 5): an actor begins only after the last one of the same partition has ended.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use foldlog_core::driver::{Export, OwnedRequest, Reply};
+use foldlog_core::errors::Code;
+use foldlog_core::settings::Settings;
+use tokio::sync::oneshot;
+
+use crate::actor::{Actor, Deadline, Job, Message, Page, Shared};
+use crate::log;
+use crate::metrics::{GAUGES, Metrics, add, get};
+use crate::wasm::Module;
+
+/// Requests that may wait at one partition.
+const QUEUE_MAX: usize = 1_024;
+/// How soon a page of an export is asked for again when the partition is busy.
+const PAGE_RETRY: Duration = Duration::from_millis(20);
+
+/// All partitions of a data directory.
+#[derive(Debug)]
+pub struct Partitions {
+    data: PathBuf,
+    module: Module,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    open: HashMap<String, Handle>,
+    /// Actors told to end: their successors wait for them.
+    closing: HashMap<String, JoinHandle<()>>,
+    uses: u64,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Handle {
+    inbox: SyncSender<Message>,
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+    used: u64,
+}
+
+impl Partitions {
+    /// The partitions of a directory, none of them open yet.
+    pub fn new(
+        data: PathBuf,
+        module: Module,
+        settings: Arc<Settings>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { data, module, settings, metrics, table: Mutex::default() }
+    }
+
+    /// Has a partition decide or answer a request.
+    pub async fn run(&self, name: &str, request: OwnedRequest) -> Reply {
+        let Some((inbox, shared)) = self.handle(name) else {
+            return Reply::problem(Code::Restarting, "the host is stopping; nothing was done");
+        };
+        let command = !matches!(request.method.as_str(), "GET" | "HEAD");
+        let (reply, answer) = oneshot::channel();
+        let taken = Arc::new(AtomicBool::new(false));
+        let deadline = Deadline {
+            at: Instant::now() + Duration::from_millis(self.settings.deadline_ms),
+            lost_micros: get(&shared.lost_micros),
+        };
+        let job = Job { request, reply, taken: taken.clone(), deadline };
+        match inbox.try_send(Message::Job(job)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                add(&self.metrics.overloaded, 1);
+                let detail = "too many requests wait for this partition; nothing was done";
+                return Reply::problem(Code::Overloaded, detail);
+            }
+            Err(TrySendError::Disconnected(_)) => return restarting(),
+        }
+        drop(inbox);
+        match wait(answer, deadline, &shared).await {
+            Some(Ok(reply)) => reply,
+            // A panic dropped the batch: it may have reached the store before that.
+            Some(Err(_)) if command && taken.load(Ordering::SeqCst) => Reply::problem(
+                Code::UnknownOutcome,
+                "the partition restarted while it ran the command; repeat it with its Idempotency-Key",
+            ),
+            Some(Err(_)) => restarting(),
+            None => self.late(command && taken.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The answer to whoever does not wait any longer.
+    fn late(&self, handed_over: bool) -> Reply {
+        add(&self.metrics.deadlines_missed, 1);
+        if handed_over {
+            return Reply::problem(
+                Code::UnknownOutcome,
+                "the command was handed to the store, which did not answer in time; \
+                 repeat it with its Idempotency-Key",
+            );
+        }
+        let detail = "there was no answer in time; nothing was done";
+        Reply::problem(Code::DeadlineExceeded, detail)
+    }
+
+    /// A page of an export.
+    pub async fn page(&self, name: &str, export: Export) -> Result<Page, String> {
+        loop {
+            let (inbox, _) = self.handle(name).ok_or("the host is stopping")?;
+            let (reply, answer) = oneshot::channel();
+            match inbox.try_send(Message::Page(export, reply)) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => {
+                    drop(inbox);
+                    tokio::time::sleep(PAGE_RETRY).await;
+                    continue;
+                }
+                Err(TrySendError::Disconnected(_)) => return Err("the partition ended".into()),
+            }
+            // A sender that waits here would keep a partition from closing.
+            drop(inbox);
+            return answer.await.map_err(|_| "the partition restarted".to_string())?;
+        }
+    }
+
+    /// Name and gauges of the open partitions.
+    pub fn gauges(&self) -> Vec<(String, [u64; GAUGES])> {
+        let table = self.table();
+        let read = |handle: &Handle| handle.shared.gauges.each_ref().map(get);
+        let mut all: Vec<_> =
+            table.open.iter().map(|(name, handle)| (name.clone(), read(handle))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Ends all actors: what waits is answered, then each stores a checkpoint.
+    pub fn close(&self) {
+        let ending: Vec<_> = {
+            let mut table = self.table();
+            table.stopped = true;
+            let open = std::mem::take(&mut table.open);
+            let closing = std::mem::take(&mut table.closing);
+            // Dropping the senders is what ends the actors, all at the same time.
+            open.into_values().map(|handle| handle.thread).chain(closing.into_values()).collect()
+        };
+        for thread in ending {
+            // A panic outside of the caught part was already told by the hook.
+            let _ = thread.join();
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // The table holds at every step: a panic elsewhere does not make it wrong.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to a partition, opened if need be; `None` when the host is stopping.
+    fn handle(&self, name: &str) -> Option<(SyncSender<Message>, Arc<Shared>)> {
+        let mut table = self.table();
+        if table.stopped {
+            return None;
+        }
+        table.uses += 1;
+        let used = table.uses;
+        if let Some(handle) = table.open.get_mut(name) {
+            // An actor ends only when it is told to, or when even restarting it panicked.
+            if !handle.thread.is_finished() {
+                handle.used = used;
+                return Some((handle.inbox.clone(), handle.shared.clone()));
+            }
+            table.open.remove(name);
+        }
+        self.make_room(&mut table);
+        let predecessor = table.closing.remove(name);
+        let handle = self.spawn(name, predecessor, used)?;
+        let way = (handle.inbox.clone(), handle.shared.clone());
+        table.open.insert(name.to_string(), handle);
+        Some(way)
+    }
+
+    /// Closes the least recently used partition when as many as may be are open.
+    fn make_room(&self, table: &mut Table) {
+        table.closing.retain(|_, thread| !thread.is_finished());
+        let max = usize::try_from(self.settings.partitions_open_max).unwrap_or(usize::MAX);
+        if table.open.len() < max {
+            return;
+        }
+        let oldest = table.open.iter().min_by_key(|(_, handle)| handle.used);
+        let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return };
+        if let Some(handle) = table.open.remove(&oldest) {
+            table.closing.insert(oldest, handle.thread);
+        }
+    }
+
+    fn spawn(&self, name: &str, predecessor: Option<JoinHandle<()>>, used: u64) -> Option<Handle> {
+        let shared = Arc::new(Shared::default());
+        let actor = Actor {
+            name: name.to_string(),
+            path: self.data.join(format!("{name}.sqlite")),
+            module: self.module.clone(),
+            settings: self.settings.clone(),
+            metrics: self.metrics.clone(),
+            shared: shared.clone(),
+        };
+        let (inbox, messages) = sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new().name(format!("p-{name}")).spawn(move || {
+            if let Some(predecessor) = predecessor {
+                let _ = predecessor.join();
+            }
+            actor.run(&messages);
+        });
+        match thread {
+            Ok(thread) => Some(Handle { inbox, shared, thread, used }),
+            Err(error) => {
+                log::error("no thread for a partition").with("detail", error).write();
+                None
+            }
+        }
+    }
+}
+
+/// Waits for an answer up to the deadline, which moves when time was lost to another's trap.
+async fn wait(
+    mut answer: oneshot::Receiver<Reply>,
+    deadline: Deadline,
+    shared: &Shared,
+) -> Option<Result<Reply, oneshot::error::RecvError>> {
+    let mut until = deadline.at;
+    loop {
+        match tokio::time::timeout_at(until.into(), &mut answer).await {
+            Ok(reply) => return Some(reply),
+            Err(_) if deadline.now_at(shared) > until => until = deadline.now_at(shared),
+            Err(_) => return None,
+        }
+    }
+}
+
+fn restarting() -> Reply {
+    Reply::problem(Code::Restarting, "the partition is restarting; nothing was done")
+}

@@ -1,0 +1,123 @@
+//! `foldlog serve`: puts the parts together, and takes them apart again in order.
+//!
+//! Owns start and stop. Order at the stop: no new connections, requests under way, partitions
+//! with their checkpoints, the lock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldlog_core::chain::hex;
+use foldlog_core::driver::Spawn;
+use foldlog_core::settings::{HostKind, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::cli::{Serve, print};
+use crate::http::Server;
+use crate::lock::Lock;
+use crate::metrics::Metrics;
+use crate::partitions::Partitions;
+use crate::wasm::{BUILT_IN, Bounds, Module};
+use crate::{log, owner};
+
+/// Requests may need their deadline, and a little to be sent.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves until it is told to stop.
+pub fn run(serve: &Serve) -> Result<(), String> {
+    log::init(serve.log_format);
+    let settings = Settings::read(HostKind::Native, &mut |s| serve.settings.get(s))
+        .map_err(|e| e.to_string())?;
+    let data = PathBuf::from(&settings.data);
+    make_directory(&data)?;
+    let lock = Lock::take(&data)?;
+    let bounds =
+        Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
+    let module = load(serve.guest.as_deref(), bounds)?;
+    let guest = hex(&module.digest());
+    let metrics = Arc::new(Metrics::new());
+    let settings = Arc::new(settings);
+    let partitions =
+        Arc::new(Partitions::new(data.clone(), module, settings.clone(), metrics.clone()));
+    let server = Arc::new(Server {
+        partitions: partitions.clone(),
+        metrics,
+        body_bytes_max: settings.body_bytes_max,
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|e| format!("no threads to serve with: {e}"))?;
+    let served = runtime.block_on(async {
+        let listen = &settings.listen;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|e| format!("can not listen on {listen}: {e}"))?;
+        let address = listener.local_addr().map_err(|e| e.to_string())?;
+        let stop = stop_signal()?;
+        print(&format!("Foldlog serves {} at http://{address}", data.display()));
+        log::info("serving")
+            .with("address", address)
+            .with("data", data.display())
+            .with("guest", &guest)
+            .write();
+        let grace = Duration::from_millis(settings.deadline_ms) + GRACE;
+        server.serve(listener, stop, grace).await;
+        Ok(())
+    });
+    partitions.close();
+    drop(lock);
+    log::info("stopped").write();
+    served
+}
+
+/// Threads for sockets; partitions have their own.
+const WORKERS: usize = 2;
+
+/// The module named, or the one built in.
+pub fn load(guest: Option<&Path>, bounds: Bounds) -> Result<Module, String> {
+    match guest {
+        None => Module::load(BUILT_IN, bounds),
+        Some(path) => {
+            let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Module::load(&bytes, bounds).map_err(|e| format!("{}: {e}", path.display()))
+        }
+    }
+}
+
+fn make_directory(data: &Path) -> Result<(), String> {
+    let failed = |e: std::io::Error| format!("data directory {}: {e}", data.display());
+    if !data.is_dir() {
+        std::fs::create_dir_all(data).map_err(failed)?;
+        owner::sync_directory(data)?;
+    }
+    Ok(())
+}
+
+/// Turns true at SIGTERM or SIGINT; the second one ends the process at once.
+fn stop_signal() -> Result<watch::Receiver<bool>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|e| format!("signals can not be handled: {e}"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut signals = 0;
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            signals += 1;
+            if signals > 1 {
+                // Acknowledged data is stored already; only the checkpoint is skipped.
+                log::warn("stopped at once").with("signal", name).write();
+                std::process::exit(1);
+            }
+            log::info("stopping").with("signal", name).write();
+            let _ = stop.send(true);
+        }
+    });
+    Ok(stopped)
+}

@@ -1,0 +1,48 @@
+//! Clock and entropy of this machine: the one place where stamps come from.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use foldlog_core::driver::World;
+use foldlog_core::time::Time;
+
+/// The machine's own clocks and generator.
+#[derive(Debug)]
+pub struct Machine {
+    started: Instant,
+}
+
+impl Machine {
+    /// Starts the clock that never goes back.
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl World for Machine {
+    fn clock(&mut self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn entropy(&mut self) -> [u8; 16] {
+        entropy()
+    }
+
+    fn micros(&mut self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// 16 random bytes of the operating system.
+///
+/// # Panics
+///
+/// When the system has none to give: going on would make ids that others can guess. The actor
+/// that asked is restarted, its callers get 503.
+pub fn entropy() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        panic!("the operating system gives no entropy: {error}");
+    }
+    bytes
+}
