@@ -1,0 +1,71 @@
+//! How soon a large partition answers: after a graceful stop, and after a kill under load.
+//!
+//! Owns a log of a million events on the native host. Times are from the start of the process.
+
+use std::time::{Duration, Instant};
+
+use foldlog_tests::hosts::{Host, Kind, Setup};
+
+use super::load::{Load, Until, deposit_request, open_accounts, run as run_load};
+use super::report::Report;
+use super::{ACCOUNTS, Failure, commands};
+
+/// Measures opening, a decision on a cold account, and its query.
+pub fn run(report: &mut Report) -> Result<(), Failure> {
+    let mut host = Setup::new(Kind::Native).start();
+    open_accounts(host.address(), 64, ACCOUNTS)?;
+    load(&host, Until::Requests(commands()))?;
+    // A graceful stop takes its checkpoint first.
+    host.stop();
+    report.single("start to first answer after a graceful stop", "ms", &[first_answer(&mut host)?]);
+    let (decide, query) = cold(&mut host)?;
+    report.single("one decision on a cold account", "ms", &[decide]);
+    report.single("its query, up to 100 transactions", "ms", &[query]);
+    load(&host, Until::Elapsed(Duration::from_secs(3)))?;
+    host.kill_9();
+    report.single(
+        "start to first answer after a kill under load",
+        "ms",
+        &[first_answer(&mut host)?],
+    );
+    Ok(())
+}
+
+fn load(host: &Host, until: Until) -> Result<(), Failure> {
+    let load = Load { addr: host.address(), connections: 64, until, warm_up_requests: 0 };
+    let mut random = 99_u64;
+    run_load(load, move |_, out| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        deposit_request((random >> 33) % ACCOUNTS, 1, out);
+    })?;
+    Ok(())
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn first_answer(host: &mut Host) -> Result<f64, Failure> {
+    let started = Instant::now();
+    host.restart();
+    let answer = host.get("/queries/account/acc-00000001");
+    if answer.status == 200 {
+        Ok(millis(started))
+    } else {
+        Err(format!("status {}", answer.status).into())
+    }
+}
+
+fn cold(host: &mut Host) -> Result<(f64, f64), Failure> {
+    let started = Instant::now();
+    let answer = host.post("/commands/deposit", r#"{"accountId":"acc-00004711","amount":1}"#);
+    let decide = millis(started);
+    let started = Instant::now();
+    let query = host.get("/queries/account/acc-00004712");
+    if answer.status == 200 && query.status == 200 {
+        Ok((decide, millis(started)))
+    } else {
+        Err(format!("statuses {} and {}", answer.status, query.status).into())
+    }
+}

@@ -1,0 +1,364 @@
+//! Hosts under test: starting them, waiting until they answer, killing them, starting them again.
+//!
+//! Owns processes, their directories and ports. Refuses to know what is expected of an answer.
+//! A host whose binary is missing fails the test and says which make target builds it.
+
+mod in_process;
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub use in_process::{BODY_BYTES_MAX, InProcess};
+
+use crate::client::{Answer, Client, Request};
+use crate::scratch::{Scratch, built, free_port, root, target};
+
+/// How long a host may take until it answers.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Which host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Linked into the test.
+    InProcess,
+    /// `foldlog serve`.
+    Native,
+    /// The Worker on workerd.
+    Worker,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::InProcess, Self::Native, Self::Worker];
+    /// Those that are processes of their own.
+    pub const PROCESSES: [Self; 2] = [Self::Native, Self::Worker];
+}
+
+/// What a host is started with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Which host.
+    pub kind: Kind,
+    /// Seed of test stamps.
+    pub stamps: Option<String>,
+    /// Settings as `(flag, variable, value)`: the flag for the native host, the variable for the
+    /// Worker.
+    pub settings: Vec<(&'static str, &'static str, String)>,
+    /// Another guest than build/guest.wasm.
+    pub guest: Option<PathBuf>,
+}
+
+impl Setup {
+    /// With real stamps.
+    pub const fn new(kind: Kind) -> Self {
+        Self { kind, stamps: None, settings: Vec::new(), guest: None }
+    }
+
+    /// With stamps that follow from the log.
+    pub fn stamped(kind: Kind) -> Self {
+        Self { stamps: Some("seed".into()), ..Self::new(kind) }
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn set(mut self, flag: &'static str, variable: &'static str, value: impl ToString) -> Self {
+        self.settings.push((flag, variable, value.to_string()));
+        self
+    }
+
+    /// Starts it, on an empty directory.
+    pub fn start(self) -> Host {
+        Host::start(self)
+    }
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Host {
+    setup: Setup,
+    running: Running,
+    // Dropped last: whoever writes there is gone by then.
+    dir: Scratch,
+}
+
+#[derive(Debug)]
+enum Running {
+    Here(Box<InProcess>),
+    Process { child: Child, address: SocketAddr, client: Box<Client> },
+}
+
+impl Host {
+    fn start(setup: Setup) -> Self {
+        let dir = Scratch::new(&format!("{:?}", setup.kind).to_lowercase());
+        let running = match setup.kind {
+            Kind::InProcess => {
+                let seed = setup.stamps.as_deref().unwrap_or("seed");
+                Running::Here(Box::new(InProcess::new(seed)))
+            }
+            Kind::Native | Kind::Worker => {
+                let data = dir.path().join("data");
+                fs::create_dir_all(&data).unwrap_or_else(|e| panic!("{}: {e}", data.display()));
+                spawn(&setup, dir.path())
+            }
+        };
+        Self { setup, running, dir }
+    }
+
+    /// Which host it is.
+    pub const fn kind(&self) -> Kind {
+        self.setup.kind
+    }
+
+    /// The data directory; it outlives restarts.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// When it is no process.
+    pub fn address(&self) -> SocketAddr {
+        match &self.running {
+            Running::Process { address, .. } => *address,
+            Running::Here(_) => panic!("the host in process listens nowhere"),
+        }
+    }
+
+    /// A client with its own connection.
+    pub fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    /// Sends a request over the host's own connection.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn send(&mut self, request: &Request) -> Answer {
+        let kind = self.kind();
+        match &mut self.running {
+            Running::Here(host) => host.send(request),
+            Running::Process { client, .. } => client.send(request).unwrap_or_else(|error| {
+                panic!(
+                    "{kind:?}: {} {}: no answer: {error}\n{}",
+                    request.method,
+                    request.target,
+                    self.log()
+                )
+            }),
+        }
+    }
+
+    /// `GET`.
+    pub fn get(&mut self, target: &str) -> Answer {
+        self.send(&Request::get(target))
+    }
+
+    /// `POST` of JSON.
+    pub fn post(&mut self, target: &str, body: &str) -> Answer {
+        self.send(&Request::post(target, body))
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill_9(&mut self) {
+        if let Running::Process { child, client, .. } = &mut self.running {
+            client.close();
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, and waits until it is gone; false when it had to be killed.
+    pub fn stop(&mut self) -> bool {
+        let Running::Process { child, client, .. } = &mut self.running else { return true };
+        client.close();
+        let _ = Command::new("kill").arg(child.id().to_string()).status();
+        let until = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < until {
+            if child.try_wait().is_ok_and(|status| status.is_some()) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill_9();
+        false
+    }
+
+    /// Starts it again on the same data, after it was killed or stopped.
+    pub fn restart(&mut self) {
+        self.kill_9();
+        if self.kind() != Kind::InProcess {
+            self.running = spawn(&self.setup, self.dir.path());
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.running {
+            Running::Process { child, .. } => Some(child.id()),
+            Running::Here(_) => None,
+        }
+    }
+
+    /// The most memory that the process ever had, as the system tells it.
+    pub fn memory_peak(&self) -> String {
+        let Running::Process { child, .. } = &self.running else { return String::new() };
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak.unwrap_or(" not told").trim().to_string()
+    }
+
+    /// The end of what it printed.
+    pub fn log(&self) -> String {
+        tail(&self.dir.path().join("log"))
+    }
+
+    /// The one SQLite file with a log in it.
+    ///
+    /// # Panics
+    /// When there is not exactly one: the test wrote to one partition only.
+    pub fn sqlite(&self) -> PathBuf {
+        let mut found = Vec::new();
+        find_sqlite(&self.data(), &mut found);
+        assert_eq!(found.len(), 1, "SQLite files below {}: {found:?}", self.data().display());
+        found.remove(0)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?}, the end of its output:\n{}", self.kind(), self.log());
+        }
+        self.kill_9();
+    }
+}
+
+/// Runs the native binary with these arguments and waits for its end.
+///
+/// # Panics
+/// When it can not be started.
+pub fn foldlog<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
+    let mut command = native_command();
+    command.args(arguments).stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("foldlog did not start: {error}"))
+}
+
+/// All files below a directory that start as a SQLite database with a table `log` does.
+fn find_sqlite(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            find_sqlite(&path, found);
+            continue;
+        }
+        let mut start = [0; 16];
+        let read =
+            File::open(&path).and_then(|mut file| io::Read::read_exact(&mut file, &mut start));
+        let sqlite = read.is_ok() && start == *b"SQLite format 3\0";
+        // workerd keeps alarms of the namespace in a file of its own.
+        if sqlite && !path.ends_with("metadata.sqlite") {
+            found.push(path);
+        }
+    }
+}
+
+fn tail(path: &Path) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    let start = text.len().saturating_sub(4_000);
+    String::from_utf8_lossy(&text[start..]).into_owned()
+}
+
+/// Starts the process and waits until it answers `/health`.
+fn spawn(setup: &Setup, dir: &Path) -> Running {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let mut command = match setup.kind {
+        Kind::Native => native(setup, dir, address),
+        _ => worker(setup, dir, address),
+    };
+    let log_path = dir.join("log");
+    let log = File::options().create(true).append(true).open(&log_path);
+    let log = log.unwrap_or_else(|e| panic!("{}: {e}", log_path.display()));
+    let copy = log.try_clone().unwrap_or_else(|e| panic!("{e}"));
+    command.stdin(Stdio::null()).stdout(log).stderr(copy);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let until = Instant::now() + START_MAX;
+    let mut client = Client::new(address).timeout(START_MAX);
+    while client.send(&Request::get("/health")).is_err() {
+        let ended = child.try_wait().ok().flatten();
+        assert!(
+            ended.is_none() && Instant::now() < until,
+            "{:?} does not answer (ended: {ended:?}): {command:?}\n{}",
+            setup.kind,
+            tail(&log_path)
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Running::Process { child, address, client: Box::new(Client::new(address)) }
+}
+
+/// The native binary.
+pub fn native_binary() -> PathBuf {
+    built(target().join("host/foldlog"), "host")
+}
+
+/// Runs it, keeping compiled modules inside the checkout: tests write nowhere else.
+pub fn native_command() -> Command {
+    let mut command = Command::new(native_binary());
+    command.env("XDG_CACHE_HOME", target().join("cache"));
+    command
+}
+
+fn native(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
+    let mut command = native_command();
+    command.arg("serve").arg("--data").arg(dir.join("data"));
+    command.arg("--listen").arg(address.to_string());
+    if let Some(seed) = &setup.stamps {
+        command.arg("--test-stamps").arg(seed);
+    }
+    if let Some(guest) = &setup.guest {
+        command.arg("--guest").arg(guest);
+    }
+    for (flag, _, value) in setup.settings.iter().filter(|(flag, ..)| !flag.is_empty()) {
+        command.arg(flag).arg(value);
+    }
+    command
+}
+
+fn worker(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
+    built(root().join("build/worker/index.js"), "worker");
+    let mut config = root().join("tests/workerd.capnp");
+    if let Some(guest) = &setup.guest {
+        config = worker_with(guest, dir).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let mut command = Command::new(built(root().join("build/tools/workerd"), "setup"));
+    command.arg("serve").arg(config);
+    command.arg(format!("--socket-addr=http={address}"));
+    command.arg(format!("--directory-path=state={}", dir.join("data").display()));
+    if let Some(seed) = &setup.stamps {
+        command.env("TEST_STAMPS", seed);
+    }
+    for (_, variable, value) in setup.settings.iter().filter(|(_, name, _)| !name.is_empty()) {
+        command.env(variable, value);
+    }
+    command
+}
+
+/// A copy of the built Worker with another guest in it; returns its configuration.
+fn worker_with(guest: &Path, dir: &Path) -> io::Result<PathBuf> {
+    let (build, tests) = (dir.join("build/worker"), dir.join("tests"));
+    fs::create_dir_all(&build)?;
+    fs::create_dir_all(&tests)?;
+    for entry in fs::read_dir(root().join("build/worker"))? {
+        let entry = entry?;
+        fs::copy(entry.path(), build.join(entry.file_name()))?;
+    }
+    fs::copy(guest, build.join("guest.wasm"))?;
+    let config = tests.join("workerd.capnp");
+    fs::copy(root().join("tests/workerd.capnp"), &config)?;
+    Ok(config)
+}

@@ -1,0 +1,7 @@
+//! What the suites and the bench share: starting hosts, talking to them, finding what was built.
+//!
+//! Owns processes and sockets of tests. Refuses to know what is expected of an answer.
+
+pub mod client;
+pub mod hosts;
+pub mod scratch;

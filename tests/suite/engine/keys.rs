@@ -1,0 +1,128 @@
+//! Idempotency keys: what they give back, how long they are kept in recorded time, and that
+//! dropping them is bounded per commit and part of the fold.
+
+use foldlog_core::driver::{MemoryStore, Store};
+use foldlog_core::limits::EXPIRED_KEYS_PER_COMMIT;
+
+use super::kit::{
+    self, Bank, Clock, DAY_MS, NEW_YEAR_MS, Setup, assert_rows_are_the_fold, deposit, done, get,
+    header, keyed, open_account, withdraw,
+};
+
+fn days_apart() -> (Setup, Clock) {
+    (Setup { test_stamps: false, ..Setup::default() }, Clock::at(NEW_YEAR_MS))
+}
+
+fn balance<T: Store>(bank: &mut Bank<T>, id: &str) -> u64 {
+    let body = done(bank, get(&format!("/queries/account/{id}")));
+    let value: serde_json::Value = serde_json::from_str(&body).expect("an answer is JSON");
+    value["balance"].as_u64().expect("a balance")
+}
+
+#[test]
+fn a_key_gives_the_first_answer_again_for_seven_days_of_recorded_time() {
+    let (setup, clock) = days_apart();
+    let mut bank = setup.open_at(MemoryStore::default(), clock.clone());
+    done(&mut bank, open_account("a", 100));
+    let first = bank.run(vec![keyed(deposit("a", 5), "k")]).remove(0);
+    assert_eq!(first.response.status, 200);
+    for (ms, replayed) in [(0, true), (7 * DAY_MS - 1, true), (7 * DAY_MS, false)] {
+        clock.now.set(NEW_YEAR_MS + ms);
+        let reply = bank.run(vec![keyed(deposit("a", 5), "k")]).remove(0);
+        assert_eq!(header(&reply, "Idempotency-Replayed").is_some(), replayed, "after {ms} ms");
+        assert_eq!(reply.response.body == first.response.body, replayed, "after {ms} ms");
+    }
+    assert_eq!(balance(&mut bank, "a"), 110, "decided twice: at first, and after seven days");
+    // The key is in use again, from now on: the old entry's end is not its end.
+    done(&mut bank, deposit("a", 1));
+    let reply = bank.run(vec![keyed(withdraw("a", 5), "k")]).remove(0);
+    assert_eq!(reply.response.status, 422, "another request under a key in use");
+    clock.now.set(NEW_YEAR_MS + 14 * DAY_MS - 1);
+    done(&mut bank, deposit("a", 1));
+    assert_eq!(bank.run(vec![keyed(withdraw("a", 5), "k")]).remove(0).response.status, 422);
+    clock.now.set(NEW_YEAR_MS + 14 * DAY_MS);
+    assert_eq!(bank.run(vec![keyed(withdraw("a", 5), "k")]).remove(0).response.status, 200);
+    bank.checkpoint().expect("a checkpoint is stored");
+    assert_rows_are_the_fold(bank.store(), &setup, "keys used again");
+}
+
+#[test]
+fn a_rejected_command_leaves_its_key_free() {
+    let setup = Setup::default();
+    let mut bank = setup.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 1));
+    assert_eq!(kit::run(&mut bank, keyed(withdraw("a", 5), "k")).0, 422);
+    done(&mut bank, deposit("a", 9));
+    done(&mut bank, keyed(withdraw("a", 5), "k"));
+    assert_eq!(balance(&mut bank, "a"), 5);
+}
+
+#[test]
+fn an_answer_is_replayed_byte_for_byte_within_its_batch_later_and_after_opening_again() {
+    let setup = Setup::default();
+    let mut bank = setup.open(MemoryStore::default());
+    let commands = || vec![keyed(open_account("a", 7), "k1"), keyed(deposit("a", 5), "k2")];
+    let mut twice = commands();
+    twice.extend(commands());
+    twice.push(deposit("a", 1));
+    let replies = bank.run(twice);
+    let bodies: Vec<_> = replies.iter().map(kit::shown).collect();
+    assert_eq!(bodies[..2], bodies[2..4], "within a batch");
+    assert_eq!(bodies[0].0, 201);
+    for round in ["later", "after opening again", "from the log alone"] {
+        let again: Vec<_> = bank.run(commands()).iter().map(kit::shown).collect();
+        assert_eq!(again, bodies[..2], "{round}");
+        bank.checkpoint().expect("a checkpoint is stored");
+        let mut store = bank.store().clone();
+        if round != "later" {
+            store.erase_rows().expect("erases");
+        }
+        bank = setup.open(store);
+    }
+}
+
+/// Idempotency rows of a store: entries and their queue.
+fn key_rows(store: &MemoryStore) -> (usize, usize) {
+    let rows = store.rows.iter().filter(|(view, _)| view.name == "idempotency");
+    let keys: Vec<u8> = rows.flat_map(|(_, rows)| rows.keys().map(|key| key[0])).collect();
+    (keys.iter().filter(|k| **k == b'k').count(), keys.iter().filter(|k| **k == b'q').count())
+}
+
+#[test]
+fn expired_keys_are_dropped_a_bounded_number_per_commit() {
+    let (setup, clock) = days_apart();
+    let mut bank = setup.open_at(MemoryStore::default(), clock.clone());
+    done(&mut bank, open_account("a", 0));
+    for n in 0..200 {
+        done(&mut bank, keyed(deposit("a", 1), &format!("key-{n}")));
+    }
+    clock.now.set(NEW_YEAR_MS + 8 * DAY_MS);
+    let mut left = 200_usize;
+    for _ in 0..5 {
+        done(&mut bank, deposit("a", 1));
+        bank.checkpoint().expect("a checkpoint is stored");
+        left = left.saturating_sub(EXPIRED_KEYS_PER_COMMIT as usize);
+        assert_eq!(key_rows(bank.store()), (left, left));
+        assert_rows_are_the_fold(bank.store(), &setup, &format!("{left} keys left"));
+    }
+}
+
+#[test]
+fn keys_dropped_while_folding_with_checkpoints_are_dropped_alike() {
+    let (setup, clock) = days_apart();
+    let mut bank = setup.open_at(MemoryStore::default(), clock.clone());
+    done(&mut bank, open_account("a", 0));
+    for n in 0..300 {
+        done(&mut bank, keyed(deposit("a", 1), &format!("key-{n}")));
+    }
+    clock.now.set(NEW_YEAR_MS + 8 * DAY_MS);
+    for n in 0..4 {
+        done(&mut bank, open_account(&format!("after-{n}"), 0));
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    // So small that folding stores rows between any two commits.
+    for row_cache_max in [64 << 10, 8 << 10, 1 << 10] {
+        let setup = Setup { row_cache_max, ..setup.clone() };
+        assert_rows_are_the_fold(bank.store(), &setup, &format!("cache of {row_cache_max} bytes"));
+    }
+}

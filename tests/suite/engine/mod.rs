@@ -1,0 +1,17 @@
+//! The engine in process: driver, linked guest, stores in memory. No socket, no wasm.
+//!
+//! Reading order: `kit` (a bank and how to talk to it), `faults` (a store that fails by script),
+//! then one file per law.
+
+mod crash;
+mod faults;
+mod keys;
+pub mod kit;
+mod quarantine;
+mod memory;
+mod model;
+mod postings;
+mod rows;
+mod stamps;
+mod stores;
+mod traps;

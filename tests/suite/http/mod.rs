@@ -1,0 +1,18 @@
+//! HTTP: the contract on all hosts.
+//!
+//! Reading order: `transcript` (a form), `masks` (what may differ), `transcripts` (requests with
+//! their answers), `openapi` (the published contract against all of them), `corpus` and
+//! `bad_input`, `model`.
+
+mod transcript;
+
+mod masks;
+mod transcripts;
+
+mod openapi;
+
+mod corpus;
+
+mod bad_input;
+
+mod model;

@@ -1,0 +1,13 @@
+//! Everything that must hold, as one binary: `cargo test -p foldlog-tests`.
+//!
+//! Reading order: `tidy` (the tree), then the engine in process, then both hosts over HTTP.
+
+mod tidy;
+
+mod format;
+
+mod engine;
+
+mod http;
+
+mod hosts;
