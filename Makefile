@@ -42,7 +42,7 @@ test: setup worker host ## everything that must hold, stopping at the first fail
 	@echo "make test: all passed"
 
 bench: worker host ## load on the built hosts
-	@cargo run --release -p foldlog-tests --bin bench
+	@cargo run -q --profile host -p foldlog-tests --bin bench
 
 deploy-check: setup ## dry-run of a deployment, and what it weighs
 	@rm -rf build/deploy

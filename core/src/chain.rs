@@ -1,7 +1,7 @@
 //! Bytes on disk: the hash chain over commit lines, blocks of lines, and checksums of rows.
 //!
-//! Owns the stored form that `docs/format.md` describes. Refuses to know what a commit says:
-//! of a line it reads only its first position and its last 75 bytes. Runs in the hosts; the
+//! Owns the stored form that `docs/format.md` describes. Refuses to know what a commit means:
+//! of a line it reads its first position, its last 75 bytes and how many events it has. Runs in the hosts; the
 //! guest leaves zeros where a hash belongs.
 //!
 //! Invariants: a line starts `{"position":N,` and ends `,"hash":"<64 hex>"}`; no line contains a
@@ -11,6 +11,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
+
+use crate::commit::Commit;
 
 /// Version of the stored format. Raise it only when a reader of the old one would misread the
 /// new one: a new optional member is not a reason.
@@ -119,7 +121,7 @@ fn split_hash(line: &str) -> Option<(&str, &str)> {
 pub struct Chain {
     /// Hash of the last line seen.
     pub hash: Hash,
-    /// Lines must state a position beyond this; `None` before genesis.
+    /// Position of the last event seen, 0 after genesis; `None` before it.
     pub position: Option<u64>,
 }
 
@@ -157,16 +159,21 @@ impl Default for Chain {
 impl Chain {
     /// Takes the next line in, or says why it does not follow.
     pub fn take(&mut self, line: &str) -> Result<(), Broken> {
+        // What a damaged line says of itself is not believed: the error names what had to come.
         let expected = self.position.map_or(0, |p| p.saturating_add(1));
         let found = position(line).ok_or(Broken::NotACommit(expected))?;
-        if found < expected || (self.position.is_none() && found != 0) {
+        if found != expected {
             return Err(Broken::OutOfOrder(expected));
         }
         let hash = line_hash(&self.hash, line).ok_or(Broken::NotACommit(expected))?;
         if stored_hash(line) != Some(hash) {
-            return Err(Broken::Hash(found));
+            return Err(Broken::Hash(expected));
         }
-        *self = Self { hash, position: Some(found) };
+        let last = match found {
+            0 => 0,
+            _ => Commit::parse(line).map_err(|_| Broken::NotACommit(expected))?.last_position(),
+        };
+        *self = Self { hash, position: Some(last) };
         Ok(())
     }
 }

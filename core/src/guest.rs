@@ -40,6 +40,8 @@ struct Opened {
     body_bytes_max: u64,
     under_way: UnderWay,
     proposal: Option<Proposal>,
+    /// Nothing is staged before the fold has come this far.
+    stored_head: u64,
 }
 
 /// What the next `supply` goes to.
@@ -176,6 +178,7 @@ impl Guest {
                     body_bytes_max,
                     under_way: UnderWay::Nothing,
                     proposal: None,
+                    stored_head: open.head,
                 });
                 encode(&opened)
             }
@@ -220,7 +223,11 @@ impl Opened {
                 None => (rest, rest.len()),
             };
             match self.engine.fold(line, &folding.supplied) {
-                Ok(()) => folding.offset = folding.offset.saturating_add(skip),
+                Ok(()) => {
+                    folding.offset = folding.offset.saturating_add(skip);
+                    // Ranges were supplied as of before this commit.
+                    folding.supplied.forget();
+                }
                 Err(FoldStop::Corrupt(detail)) => return refuse(RefusalReason::Corrupt, detail),
                 Err(FoldStop::Need(queries)) => {
                     folding.asked.clone_from(&queries);
@@ -239,6 +246,9 @@ impl Opened {
     fn stage(&mut self, routes: &[Route], input: &Input<'_>) -> Answered {
         if self.proposal.is_some() || !matches!(self.under_way, UnderWay::Nothing) {
             return refuse(RefusalReason::OutOfOrder, "a proposal or another input is under way");
+        }
+        if self.engine.head().position < self.stored_head {
+            return refuse(RefusalReason::OutOfOrder, "the log is not folded to its head yet");
         }
         match http::parse(routes, self.engine.partition(), self.body_bytes_max, &input.request) {
             Ok(parsed) => {
@@ -295,22 +305,25 @@ impl Opened {
     }
 
     fn supply(&mut self, routes: &[Route], answers: Vec<Supply>) -> Answered {
-        let misfit = || refuse(RefusalReason::Malformed, "the answers do not fit the queries");
+        let asked = match &self.under_way {
+            UnderWay::Nothing => return refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
+            UnderWay::Stage(staging) => &staging.asked,
+            UnderWay::Fold(folding) => &folding.asked,
+        };
+        if !self.engine.answers_fit(asked, &answers) {
+            return refuse(RefusalReason::Malformed, "the answers do not fit the queries");
+        }
         match core::mem::replace(&mut self.under_way, UnderWay::Nothing) {
             UnderWay::Nothing => refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
             UnderWay::Stage(mut staging) => {
                 let asked = core::mem::take(&mut staging.asked);
-                if !self.engine.supply(&mut staging.supplied, asked, answers) {
-                    return misfit();
-                }
+                self.engine.supply(&mut staging.supplied, asked, answers);
                 staging.rounds = staging.rounds.saturating_add(1);
                 self.continue_stage(routes, staging)
             }
             UnderWay::Fold(mut folding) => {
                 let asked = core::mem::take(&mut folding.asked);
-                if !self.engine.supply(&mut folding.supplied, asked, answers) {
-                    return misfit();
-                }
+                self.engine.supply(&mut folding.supplied, asked, answers);
                 self.continue_fold(folding)
             }
         }

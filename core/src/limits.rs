@@ -29,8 +29,9 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const COMMIT_BYTES_MAX: usize = 1_800_000;
 /// Largest amount, balance, position and version: what JavaScript holds exactly, 2^53−1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
-/// Rounds of reading that one input may take.
-pub const STAGE_ROUNDS_MAX: u32 = 16;
+/// Rounds of reading that one input may take. A list of 1,000 newest events walks 8 index chunks,
+/// one a round, after bisecting two times; twice that is never needed.
+pub const STAGE_ROUNDS_MAX: u32 = 64;
 /// Bytes of rows and commits that one input may read.
 pub const STAGE_READ_BYTES_MAX: usize = 4 << 20;
 /// Commits handed to the guest in one fold.

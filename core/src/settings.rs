@@ -5,6 +5,8 @@
 //!
 //! A value out of range refuses to start; no setting is ever silently clamped.
 
+mod table;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -79,6 +81,7 @@ impl Setting {
     }
 }
 
+/// What a row of the table starts from.
 const TEXT: Setting = Setting {
     name: "",
     flag: "",
@@ -95,169 +98,7 @@ const TEXT: Setting = Setting {
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// The table, in the order of the documentation.
-pub const TABLE: &[Setting] = &[
-    Setting {
-        name: "data",
-        flag: "data",
-        environment: "FOLDLOG_DATA",
-        native: "./data",
-        doc: "Directory of the logs",
-        ..TEXT
-    },
-    Setting {
-        name: "listen",
-        flag: "listen",
-        environment: "FOLDLOG_LISTEN",
-        doc: "Address and port to serve on [default: 127.0.0.1:3000, or that address with $PORT]",
-        ..TEXT
-    },
-    Setting {
-        name: "port",
-        environment: "PORT",
-        native: "3000",
-        max: 65_535,
-        unit: Unit::Count,
-        doc: "Port on the loopback interface, when no address is given",
-        ..TEXT
-    },
-    Setting {
-        name: "body_bytes_max",
-        flag: "body-bytes-max",
-        environment: "FOLDLOG_BODY_BYTES_MAX",
-        variable: "BODY_BYTES_MAX",
-        native: "256KiB",
-        worker: "256KiB",
-        min: KIB,
-        max: MIB,
-        unit: Unit::Bytes,
-        doc: "Longest request body",
-    },
-    Setting {
-        name: "deadline_ms",
-        flag: "deadline-ms",
-        environment: "FOLDLOG_DEADLINE_MS",
-        variable: "DEADLINE_MS",
-        native: "10000",
-        worker: "10000",
-        min: 10,
-        max: 600_000,
-        unit: Unit::Milliseconds,
-        doc: "How long a request may wait for its answer",
-    },
-    Setting {
-        name: "batch_commands_max",
-        flag: "batch-commands-max",
-        environment: "FOLDLOG_BATCH_COMMANDS_MAX",
-        variable: "BATCH_COMMANDS_MAX",
-        native: "128",
-        worker: "128",
-        min: 1,
-        max: 4_096,
-        unit: Unit::Count,
-        doc: "Requests that share one transaction",
-    },
-    Setting {
-        name: "row_cache_max",
-        flag: "row-cache-max",
-        environment: "FOLDLOG_ROW_CACHE_MAX",
-        variable: "ROW_CACHE_MAX",
-        native: "16MiB",
-        worker: "4MiB",
-        min: 64 * KIB,
-        max: 32 * MIB,
-        unit: Unit::Bytes,
-        doc: "Rows a partition keeps in memory",
-    },
-    Setting {
-        name: "guest_memory_max",
-        flag: "guest-memory-max",
-        environment: "FOLDLOG_GUEST_MEMORY_MAX",
-        variable: "GUEST_MEMORY_MAX",
-        native: "64MiB",
-        worker: "24MiB",
-        min: 8 * MIB,
-        max: 64 * MIB,
-        unit: Unit::Bytes,
-        doc: "Memory of one guest instance",
-    },
-    Setting {
-        name: "stage_ms_max",
-        flag: "stage-ms-max",
-        environment: "FOLDLOG_STAGE_MS_MAX",
-        native: "250",
-        min: 10,
-        max: 60_000,
-        unit: Unit::Milliseconds,
-        doc: "How long the guest may take over one input (native only)",
-        ..TEXT
-    },
-    Setting {
-        name: "checkpoint_idle_ms",
-        flag: "checkpoint-idle-ms",
-        environment: "FOLDLOG_CHECKPOINT_IDLE_MS",
-        variable: "CHECKPOINT_IDLE_MS",
-        native: "2000",
-        worker: "2000",
-        min: 10,
-        max: 3_600_000,
-        unit: Unit::Milliseconds,
-        doc: "Idleness after which a partition stores its rows",
-    },
-    Setting {
-        name: "tail_events_max",
-        flag: "tail-events-max",
-        environment: "FOLDLOG_TAIL_EVENTS_MAX",
-        variable: "TAIL_EVENTS_MAX",
-        native: "100000",
-        worker: "20000",
-        min: 1,
-        max: 100_000_000,
-        unit: Unit::Count,
-        doc: "Events after which rows are stored at the latest",
-    },
-    Setting {
-        name: "record_commands",
-        flag: "record-commands",
-        environment: "FOLDLOG_RECORD_COMMANDS",
-        variable: "RECORD_COMMANDS",
-        native: "true",
-        worker: "true",
-        unit: Unit::Switch,
-        doc: "Keep the payloads of commands in the log, or only their SHA-256",
-        ..TEXT
-    },
-    Setting {
-        name: "idempotency_days",
-        flag: "idempotency-days",
-        environment: "FOLDLOG_IDEMPOTENCY_DAYS",
-        variable: "IDEMPOTENCY_DAYS",
-        native: "7",
-        worker: "7",
-        min: 7,
-        max: 3_650,
-        unit: Unit::Days,
-        doc: "Days an idempotency key is remembered, in recorded time",
-    },
-    Setting {
-        name: "partitions_open_max",
-        flag: "partitions-open-max",
-        environment: "FOLDLOG_PARTITIONS_OPEN_MAX",
-        native: "64",
-        min: 1,
-        max: 4_096,
-        unit: Unit::Count,
-        doc: "Partitions kept open at a time (native only)",
-        ..TEXT
-    },
-    Setting {
-        name: "test_stamps",
-        flag: "test-stamps",
-        variable: "TEST_STAMPS",
-        doc: "Seed of clock and entropy, for tests only: time then stands still between events",
-        ..TEXT
-    },
-];
+pub use table::TABLE;
 
 /// All settings, read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,6 +31,8 @@ pub enum Verb {
     Replay(Replay),
     /// Check a log and its rows, and name the first thing that is wrong
     Verify(Verify),
+    /// Measure deciding and storing on this machine, without HTTP
+    Bench(Bench),
 }
 
 /// Flags of `serve`.
@@ -90,6 +92,34 @@ pub struct Verify {
     /// Where the log is.
     #[command(flatten)]
     pub source: SourceFlags,
+}
+
+/// Flags of `bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  foldlog bench --data ./bench-data --commands 100000\n\n\
+    Prints one JSON object. The directory must not hold a log; it is left as it is afterwards.")]
+pub struct Bench {
+    /// Directory for the log
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Deposits to make
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub commands: u64,
+    /// Accounts to make them to
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub accounts: u64,
+    /// Deposits that wait together
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub group: u64,
+    /// Give each an Idempotency-Key of its own
+    #[arg(long)]
+    pub keys: bool,
+    /// Then fold the whole log, rows thrown away
+    #[arg(long)]
+    pub replay: bool,
+    /// Run the core linked into this binary instead of the module
+    #[arg(long)]
+    pub linked: bool,
 }
 
 /// The flags of the settings that were given.

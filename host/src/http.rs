@@ -30,7 +30,8 @@ use crate::{log, target};
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Twice what the contract allows, so that the guest can say by how much a head is too large.
 const HEAD_BYTES_READ: usize = 128 * 1024;
-const HEADERS_MAX: usize = 2_000;
+/// hyper clears room for all of them with every request: more would cost each of them.
+const HEADERS_MAX: usize = 256;
 /// When no connection can be accepted, most often for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

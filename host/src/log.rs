@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldlog_core::time::Time;
-use serde_json::{Map, Value};
+
+use crate::json::Object;
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -86,20 +87,16 @@ impl Event {
     pub fn write(self) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)).to_iso();
-        let line = if JSON.load(Ordering::Relaxed) { self.json(time) } else { self.text(&time) };
+        let line = if JSON.load(Ordering::Relaxed) { self.json(&time) } else { self.text(&time) };
         // A closed stderr is no reason to stop.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
-    fn json(self, time: String) -> String {
-        let mut object = Map::new();
-        object.insert("time".into(), time.into());
-        object.insert("level".into(), self.level.name().into());
-        object.insert("event".into(), self.what.into());
-        for (name, value) in self.fields {
-            object.insert(name.into(), value.into());
-        }
-        format!("{}\n", Value::Object(object))
+    fn json(self, time: &str) -> String {
+        let object = Object::default().text("time", time).text("level", self.level.name());
+        let object = object.text("event", self.what);
+        let fields = self.fields.iter();
+        fields.fold(object, |object, (name, value)| object.text(name, value)).end() + "\n"
     }
 
     fn text(self, time: &str) -> String {

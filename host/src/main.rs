@@ -17,6 +17,7 @@
 //! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
 
 mod actor;
+mod bench;
 mod body;
 mod cli;
 mod http;
@@ -28,6 +29,14 @@ mod partitions;
 mod serve;
 mod sqlite;
 mod target;
+mod replay;
+mod verify;
+mod fold;
+mod source;
+mod rows;
+mod digest;
+mod progress;
+mod json;
 mod wasm;
 mod wasm_cache;
 mod world;
@@ -44,7 +53,9 @@ const COULD_NOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Serve(serve) => serve::run(&serve).map(|()| ExitCode::SUCCESS),
-        Verb::Replay(_) | Verb::Verify(_) => Err("later".into()),
+        Verb::Replay(replay) => replay::run(&replay),
+        Verb::Verify(verify) => verify::run(&verify),
+        Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|message| {
         eprintln!("foldlog: {message}");

@@ -46,7 +46,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         body_bytes_max: settings.body_bytes_max,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
@@ -73,7 +73,9 @@ pub fn run(serve: &Serve) -> Result<(), String> {
 }
 
 /// Threads for sockets; partitions have their own.
-const WORKERS: usize = 2;
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
+}
 
 /// The module named, or the one built in.
 pub fn load(guest: Option<&Path>, bounds: Bounds) -> Result<Module, String> {

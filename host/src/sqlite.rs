@@ -28,6 +28,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// default: blocks are only ever appended, so a longer WAL costs nothing but its own size.
 const WAL_PAGES: u32 = 4_000;
 
+/// Lists are read from blocks all over the log: SQLite's own 2 MiB hold few of them.
+const PAGE_CACHE_KIB: i64 = 16 * 1024;
+
 /// One partition's file.
 #[derive(Debug)]
 pub struct Connection {
@@ -95,6 +98,14 @@ impl Connection {
         }
     }
 
+    /// A statement that is counted as no row.
+    fn control(&mut self, sql: &'static str) -> Result<(), SqlError> {
+        match self.raw()? {
+            Some(raw) => execute(raw, sql, &[]).map(drop),
+            None => Err(SqlError::Failed("the file is gone".into())),
+        }
+    }
+
     /// Undoes the open transaction, if SQLite did not do so itself.
     fn roll_back(&mut self) -> bool {
         let State::Open(raw) = &self.state else { return false };
@@ -140,9 +151,9 @@ impl Sqlite for Connection {
         body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
         let result = self.writable().and_then(|()| {
-            self.execute("BEGIN IMMEDIATE", &[])?;
+            self.control("BEGIN IMMEDIATE")?;
             body(self)?;
-            self.execute("COMMIT", &[])
+            self.control("COMMIT")
         });
         self.metrics.transactions.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = &result {
@@ -197,6 +208,8 @@ fn prepare(raw: &Raw) -> Result<(), SqlError> {
     }
     raw.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
     raw.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
+    // No mmap: a disk error would then end the process instead of a query.
+    raw.pragma_update(None, "cache_size", -PAGE_CACHE_KIB).map_err(failed)?;
     raw.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
     raw.pragma_update(None, "trusted_schema", false).map_err(failed)?;
     Ok(())

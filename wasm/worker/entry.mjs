@@ -26,6 +26,11 @@ const EMPTY = new Uint8Array(0);
 
 export default {
   async fetch(request, env) {
+    if (!URL.canParse(request.url)) {
+      // A Host header that no URL can hold: nothing was handed over.
+      const title = "A header has a value it can not have";
+      return problem(request.method, 400, "invalid-header", title, "header `host` names no host");
+    }
     let timer;
     const late = new Promise((resolve) => {
       const what = "the partition did not answer in time";
@@ -48,11 +53,21 @@ export default {
 };
 
 // `/p/{partition}/…`, else `main`: a name that can not be one is answered by the guest there.
+// Dots and escapes are resolved as the guest resolves them, or it would get another's requests.
 function partitionName(url) {
-  const path = url.indexOf("/", url.indexOf("//") + 2);
-  if (!url.startsWith("/p/", path)) return "main";
-  const name = url.slice(path + 3, path + 67).split(/[/?]/, 1)[0];
+  let path = url.slice(url.indexOf("/", url.indexOf("//") + 2)).split("?", 1)[0];
+  if (/%|\/\./.test(path)) path = resolved(path);
+  if (!path.startsWith("/p/")) return "main";
+  const name = path.slice(3).split("/", 1)[0];
   return PARTITION.test(name) ? name : "main";
+}
+
+function resolved(path) {
+  try {
+    return new URL("http://host" + path).pathname.split("/").map(decodeURIComponent).join("/");
+  } catch {
+    return "/";
+  }
 }
 
 // Read once: variables do not change while an isolate lives. With a setting that is wrong, the

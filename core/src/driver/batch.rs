@@ -114,6 +114,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 }
             }
         }
+        self.settle_quarantines();
         let lost = || Reply::problem(Code::Internal, "the input was lost");
         waiting.into_iter().map(|input| input.reply.unwrap_or_else(lost)).collect()
     }
@@ -122,6 +123,9 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         let mut staged = Vec::new();
         for index in from..to {
             let Some(input) = waiting.get_mut(index) else { break };
+            if input.reply.is_some() {
+                continue;
+            }
             if let Some(reply) = self.wake_for_test(&input.request) {
                 input.reply = Some(reply);
                 continue;
@@ -234,7 +238,9 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     /// `POST /test/wake {"advanceMs":n}`, present with test stamps only.
     fn wake_for_test(&mut self, request: &OwnedRequest) -> Option<Reply> {
         let stamps = self.config.test_stamps.as_mut()?;
-        if request.method != "POST" || request.target != "/test/wake" {
+        let path = request.target.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
+        let path = path.map_or(request.target.as_str(), |(_, path)| path).trim_start_matches('/');
+        if request.method != "POST" || path != "test/wake" {
             return None;
         }
         let body =

@@ -16,7 +16,7 @@ use crate::protocol::{Fold, Op, Open, Opened, Quarantine};
 #[derive(Debug)]
 pub struct Bulk<G> {
     live: Live<G>,
-    fold_after: u64,
+    opened: Opened,
 }
 
 impl<G: Guest> Bulk<G> {
@@ -47,14 +47,14 @@ impl<G: Guest> Bulk<G> {
         };
         let opened: Opened = call(&mut guest, Op::Open, &open)?;
         let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
-        let fold_after = opened.fold_after;
-        let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint: fold_after };
-        Ok(Self { live: Live { guest, head, changed: true }, fold_after })
+        let checkpoint = opened.fold_after;
+        let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint };
+        Ok(Self { live: Live { guest, head, changed: true }, opened })
     }
 
-    /// Position of the checkpoint it was opened with; 0 when that is of no use to this guest.
-    pub const fn fold_after(&self) -> u64 {
-        self.fold_after
+    /// What the guest said of the checkpoint it was opened with.
+    pub const fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// Takes in commit lines joined by `,\n`, several such texts per call, in order, without gaps.

@@ -37,7 +37,7 @@ impl MemoryStore {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
                 let wanted = |line: &&str| {
                     chain::position(line)
-                        .is_some_and(|p| if *descending { p < *after } else { p > *after })
+                        .is_none_or(|p| if *descending { p < *after } else { p > *after })
                 };
                 let start =
                     self.log.range(1..=(*after).max(1)).next_back().map_or(1, |(first, _)| *first);

@@ -152,7 +152,7 @@ impl<C: Sqlite> SqlStore<C> {
             if let Some(block) = &block {
                 let within = |line: &&str| {
                     chain::position(line)
-                        .is_some_and(|p| if descending { p < after } else { p > after })
+                        .is_none_or(|p| if descending { p < after } else { p > after })
                 };
                 let mut take = |line: &str| {
                     let room = found.len() < limit

@@ -1,5 +1,7 @@
 //! The driver over a linked guest and a store in memory: the bank's routes, end to end.
 
+mod protocol;
+
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;

@@ -57,35 +57,44 @@ pub struct Access<'e> {
 }
 
 impl Supplied {
-    /// Pairs queries with the host's answers. False when they do not fit each other.
+    /// Forgets everything but the count of bytes: a commit was taken in since.
+    pub fn forget(&mut self) {
+        self.others.clear();
+    }
+
+    /// Whether these are answers to these queries.
+    pub(super) fn fits(views: &Views, queries: &[Query], answers: &[Answer]) -> bool {
+        let fit = |(query, answer): (&Query, &Answer)| match (query, answer) {
+            (Query::Row(key), Answer::Row(_)) => views.find(&key.view).is_some(),
+            (Query::Rows { .. }, Answer::Rows(_)) => true,
+            (Query::Commits { positions }, Answer::Commits(lines)) => {
+                positions.len() == lines.len()
+            }
+            (Query::CommitsAfter { .. }, Answer::Commits(_)) => true,
+            _ => false,
+        };
+        queries.len() == answers.len() && queries.iter().zip(answers).all(fit)
+    }
+
+    /// Takes in the host's answers, which must fit.
     pub(super) fn take(
         &mut self,
         cache: &mut Cache,
         views: &Views,
         queries: Vec<Query>,
         answers: Vec<Answer>,
-    ) -> bool {
-        if queries.len() != answers.len() {
-            return false;
-        }
+    ) {
         for (query, answer) in queries.into_iter().zip(answers) {
             self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
             match (query, answer) {
                 (Query::Row(RowKey { view, key }), Answer::Row(value)) => {
-                    let Some(view) = views.find(&view) else { return false };
-                    cache.learn(KeyRef { view, bytes: &key }, value);
+                    if let Some(view) = views.find(&view) {
+                        cache.learn(KeyRef { view, bytes: &key }, value);
+                    }
                 }
-                (query @ Query::Rows { .. }, answer @ Answer::Rows(_))
-                | (
-                    query @ (Query::Commits { .. } | Query::CommitsAfter { .. }),
-                    answer @ Answer::Commits(_),
-                ) => {
-                    self.others.insert(query, answer);
-                }
-                _ => return false,
+                (query, answer) => drop(self.others.insert(query, answer)),
             }
         }
-        true
     }
 }
 

@@ -10,16 +10,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::access::Access;
 use super::cache::{KeyRef, ViewId};
+use super::keys::{Expiry, KeyEntry, drop_expired, expired, expiry_row, idempotency_days, key_row};
 use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
 use super::{Engine, Fault, postings, set_progress};
 use crate::commit::{Commit, Event};
-use crate::limits::EXPIRED_KEYS_PER_COMMIT;
 use crate::protocol::Query;
 use crate::read::{self, Stop};
 use crate::record::{Decoded, Record};
@@ -63,47 +61,6 @@ pub struct Folded {
     event_types: Vec<Name>,
     oldest_key: Option<Option<(u64, Time)>>,
     faults: Vec<(ViewId, Fault)>,
-}
-
-/// An idempotency entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyEntry {
-    /// First position of the commit.
-    pub position: u64,
-    /// Time of the commit.
-    pub time: Time,
-    /// Fingerprint of the request.
-    pub request: [u8; 32],
-}
-
-/// An entry of the queue in which keys expire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Expiry {
-    time: Time,
-    key: String,
-}
-
-/// Milliseconds of a day.
-const DAY_MS: u64 = 86_400_000;
-
-/// Key of an idempotency entry's row.
-pub fn key_row(key: &str) -> Vec<u8> {
-    let mut row = Vec::with_capacity(key.len().saturating_add(1));
-    row.push(b'k');
-    row.extend_from_slice(key.as_bytes());
-    row
-}
-
-fn expiry_row(position: u64) -> Vec<u8> {
-    let mut row = Vec::with_capacity(9);
-    row.push(b'q');
-    row.extend_from_slice(&position.to_be_bytes());
-    row
-}
-
-/// Whether an entry made at `made` is no longer valid at `now`.
-pub fn expired(made: Time, now: Time, days: u32) -> bool {
-    now.0.saturating_sub(made.0) >= u64::from(days).saturating_mul(DAY_MS)
 }
 
 /// Version and state of a stream's row.
@@ -294,50 +251,6 @@ fn apply_key(
         folded.oldest_key = Some(Some((commit.position, time)));
     }
     Ok(())
-}
-
-/// Drops the oldest expired keys, a bounded number; returns the oldest that stays.
-fn drop_expired(
-    access: &mut Access<'_>,
-    now: Time,
-    days: u32,
-) -> Result<Option<(u64, Time)>, Stop> {
-    let queue = access.range(IDEMPOTENCY, b"q", b"", EXPIRED_KEYS_PER_COMMIT.saturating_add(1))?;
-    let mut missed = false;
-    let last = queue.len().saturating_sub(1);
-    for (index, (row, bytes)) in queue.iter().enumerate() {
-        let expiry: Expiry = postcard::from_bytes(bytes).map_err(|e| Stop::Fault(e.to_string()))?;
-        let position = row.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        let stays = !expired(expiry.time, now, days);
-        if stays || (index == last && last >= EXPIRED_KEYS_PER_COMMIT as usize) {
-            return if missed { Err(Stop::Miss) } else { Ok(Some((position, expiry.time))) };
-        }
-        access.delete(IDEMPOTENCY, row);
-        // The key may have been used again since: then the entry is a later one and stays.
-        match access.row(IDEMPOTENCY, &key_row(&expiry.key)) {
-            Ok(Some(bytes)) => {
-                let entry: KeyEntry =
-                    postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
-                if entry.position == position {
-                    access.delete(IDEMPOTENCY, &key_row(&expiry.key));
-                }
-            }
-            Ok(None) => {}
-            Err(Stop::Miss) => missed = true,
-            Err(fault) => return Err(fault),
-        }
-    }
-    if missed { Err(Stop::Miss) } else { Ok(None) }
-}
-
-/// The days that a settings member states.
-pub fn idempotency_days(settings: &str) -> u32 {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Known {
-        idempotency_days: u32,
-    }
-    serde_json::from_str::<Known>(settings).map_or(7, |known| known.idempotency_days)
 }
 
 impl Engine {

@@ -14,6 +14,7 @@ mod access;
 mod apply;
 mod cache;
 mod checkpoint;
+mod keys;
 mod open;
 mod overlay;
 pub mod postings;
@@ -188,14 +189,23 @@ impl Engine {
         )
     }
 
-    /// Pairs queries with answers; false when they do not fit.
+    /// Whether these are answers to these queries.
+    pub fn answers_fit(
+        &self,
+        queries: &[crate::protocol::Query],
+        answers: &[crate::protocol::Answer],
+    ) -> bool {
+        Supplied::fits(&self.views, queries, answers)
+    }
+
+    /// Takes answers in that fit their queries.
     pub fn supply(
         &mut self,
         supplied: &mut Supplied,
         queries: Vec<crate::protocol::Query>,
         answers: Vec<crate::protocol::Answer>,
-    ) -> bool {
-        supplied.take(&mut self.cache, &self.views, queries, answers)
+    ) {
+        supplied.take(&mut self.cache, &self.views, queries, answers);
     }
 
     /// Frees room, when an input is settled and nothing refers to rows.
@@ -210,7 +220,7 @@ impl Engine {
             genesis.line = taken.genesis.take();
             self.head.settings.clone_from(&self.settings);
             self.head.guest.clone_from(&self.guest);
-            self.head.idempotency_days = apply::idempotency_days(&self.settings);
+            self.head.idempotency_days = keys::idempotency_days(&self.settings);
         }
         self.take_in(taken);
         self.unstored.push(Unstored { first, last, line: line.into() });
@@ -230,6 +240,9 @@ impl Engine {
         let misses = access.take_misses();
         let taken = match result {
             Ok(folded) if misses.is_empty() => apply::Taken::new(access, folded),
+            Ok(_) | Err(FoldStop::Need(_)) if misses.is_empty() => {
+                return Err(FoldStop::Corrupt("a view asked for nothing and missed it".into()));
+            }
             Ok(_) | Err(FoldStop::Need(_)) => {
                 return Err(FoldStop::Need(misses));
             }

@@ -55,7 +55,7 @@ impl Engine {
                     return Err(OpenError { reason: RefusalReason::Format, detail });
                 }
                 head.settings = genesis.settings.to_string();
-                head.idempotency_days = super::apply::idempotency_days(&head.settings);
+                head.idempotency_days = super::keys::idempotency_days(&head.settings);
                 head.guest = genesis.guest.to_string();
                 None
             }

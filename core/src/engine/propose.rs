@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 
 use super::Engine;
 use super::access::Access;
-use super::apply::{self, FoldStop, KeyEntry, Taken, expired, key_row, split_state};
+use super::apply::{self, FoldStop, Taken, split_state};
+use super::keys::{KeyEntry, expired, key_row};
 use super::views::IDEMPOTENCY;
 use crate::chain::{FORMAT_VERSION, HASH_HOLE, hex, sha256};
 use crate::commit::{self, Commit, hex16};

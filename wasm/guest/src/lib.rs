@@ -107,9 +107,11 @@ impl Module {
     fn call(&mut self, op: u32, pointer: u32, len: u32) -> u32 {
         let buffer = self.take_buffer(pointer).unwrap_or_default();
         // A wrong pointer or length becomes a message too short to decode, and so an error code.
-        let message = usize::try_from(len).ok().and_then(|len| buffer.get(..len)).unwrap_or_default();
+        let message =
+            usize::try_from(len).ok().and_then(|len| buffer.get(..len)).unwrap_or_default();
         if op == Op::Open as u32 {
-            let cap = postcard::from_bytes::<Open>(message).map(|open| open.settings.guest_memory_max);
+            let cap =
+                postcard::from_bytes::<Open>(message).map(|open| open.settings.guest_memory_max);
             let cap = cap.ok().and_then(|cap| usize::try_from(cap).ok());
             CAP.store(cap.unwrap_or(usize::MAX), Ordering::Relaxed);
         }

@@ -1,0 +1,81 @@
+//! `foldlog replay`: folds a whole log and tells how fast, and to what.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use foldlog_core::chain::hex;
+use foldlog_core::driver::MemoryStore;
+
+use crate::cli::{Replay, print};
+use crate::json::{Object, array};
+use crate::source::Source;
+use crate::wasm::{Bounds, Module};
+use crate::{digest, fold, serve};
+
+/// Folds it and prints the result; exit code 1 when the log is broken.
+pub fn run(replay: &Replay) -> Result<ExitCode, String> {
+    let mut source = Source::open(&replay.source.source, &replay.source.partition)?;
+    let Some(genesis) = source.genesis()? else {
+        return Err(format!("{}: the log is empty", source.path.display()));
+    };
+    let mut module = module(replay.source.guest.as_deref())?;
+    let started = Instant::now();
+    let folded = fold::all(&mut source, &mut module, &genesis, None, &mut |_| {})?;
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = (folded.position as f64 / seconds.max(1e-9)).round();
+    let (digest, rows) = digest::of(&folded.store);
+    if let Some(path) = &replay.keep_rows {
+        keep(&folded.store, path).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    let faulted: Vec<_> = folded.quarantined.iter().map(|q| q.projection.to_string()).collect();
+    if replay.source.json {
+        let mut object = Object::default()
+            .token("ok", folded.broken.is_none())
+            .token("events", folded.position)
+            .token("seconds", format!("{seconds:.6}"))
+            .token("eventsPerSecond", rate)
+            .token("position", folded.position)
+            .text("hash", &hex(&folded.hash))
+            .token("rows", rows)
+            .text("rowsDigest", &hex(&digest))
+            .token("faultedProjections", array(&faulted));
+        if let Some(broken) = &folded.broken {
+            object = object.token("brokenAt", broken.position).text("detail", &broken.detail);
+        }
+        print(&object.end());
+    } else {
+        print(&format!("events  {} in {seconds:.3} s: {rate} events/s", folded.position));
+        print(&format!("head    {}", fold::head(&folded)));
+        print(&format!("rows    {rows}, digest {}", hex(&digest)));
+        if !faulted.is_empty() {
+            print(&format!("faulted projections (by number): {}", faulted.join(", ")));
+        }
+        if let Some(broken) = &folded.broken {
+            print(&format!("broken  at position {}: {}", broken.position, broken.detail));
+        }
+    }
+    Ok(if folded.broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The guest, with the native host's bounds.
+pub fn module(guest: Option<&Path>) -> Result<Module, String> {
+    let settings = fold::settings()?;
+    let bounds =
+        Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
+    serve::load(guest, bounds)
+}
+
+fn keep(store: &MemoryStore, path: &Path) -> std::io::Result<()> {
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    for (view, key, value) in digest::rows(store) {
+        let object = Object::default()
+            .text("view", &view.name)
+            .token("generation", view.generation)
+            .text("key", &hex(key))
+            .text("value", &hex(value));
+        writeln!(file, "{}", object.end())?;
+    }
+    file.flush()
+}

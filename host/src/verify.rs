@@ -1,0 +1,181 @@
+//! `foldlog verify`: is the log whole, and are the stored rows its fold?
+//!
+//! Owns the list of checks and what is told of each finding. Checks, all of them even after a
+//! finding: SQLite's own integrity, each row's checksum, the chain and the fold from genesis, and
+//! every stored row against the fold as of the checkpoint.
+
+use std::process::ExitCode;
+
+use foldlog_core::chain::hex;
+use foldlog_core::driver::{Bulk, MemoryStore};
+
+use crate::cli::{Verify, print};
+use crate::fold::{self, Folded};
+use crate::json::{Object, array};
+use crate::replay::module;
+use crate::rows::{Stored, Wrong};
+use crate::source::Source;
+use crate::wasm::Module;
+
+/// SQLite names every page that is affected; the first ones say enough.
+const INTEGRITY_TOLD_MAX: usize = 10;
+
+/// Something that is wrong.
+#[derive(Debug)]
+struct Finding {
+    check: &'static str,
+    position: Option<u64>,
+    row: Option<(String, Vec<u8>)>,
+    detail: String,
+}
+
+impl Finding {
+    fn new(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, position: None, row: None, detail: detail.into() }
+    }
+
+    fn at(self, position: u64) -> Self {
+        // Most details start with it themselves.
+        let detail = self.detail.strip_prefix(&format!("position {position}: "));
+        let detail = detail.map_or_else(|| self.detail.clone(), String::from);
+        Self { position: Some(position), detail, ..self }
+    }
+
+    fn row(check: &'static str, wrong: Wrong) -> Self {
+        Self { row: Some((wrong.view, wrong.key)), ..Self::new(check, wrong.detail) }
+    }
+}
+
+/// Checks it and prints the result; exit code 1 when something is wrong.
+pub fn run(verify: &Verify) -> Result<ExitCode, String> {
+    let mut source = Source::open(&verify.source.source, &verify.source.partition)?;
+    let mut module = module(verify.source.guest.as_deref())?;
+    let mut findings = integrity(&source);
+    let stored = Stored::read(&source.raw).unwrap_or_else(|detail| {
+        findings.push(Finding::new("checksum", detail));
+        Stored::default()
+    });
+    findings.extend(stored.wrong.iter().map(|wrong| Finding::row("checksum", wrong.clone())));
+    if stored.wrong_count > stored.wrong.len() as u64 {
+        let detail = format!("{} rows in all do not match their checksums", stored.wrong_count);
+        findings.push(Finding::new("checksum", detail));
+    }
+    let Some(genesis) = source.genesis()? else {
+        if source.head()? > 0 || stored.any() {
+            findings.push(Finding::new("log", "there is no genesis line").at(0));
+        }
+        return Ok(tell(verify, None, 0, &findings));
+    };
+    let (checkpoint, usable) = match checkpoint(&source, &mut module, &genesis, &stored)? {
+        Ok(position) => (position, true),
+        Err(finding) => {
+            findings.push(finding);
+            (0, false)
+        }
+    };
+    let mut differing = None;
+    let mut at_checkpoint = |folded: &MemoryStore| {
+        if usable {
+            differing = stored.differing(folded);
+        }
+    };
+    let folded =
+        fold::all(&mut source, &mut module, &genesis, Some(checkpoint), &mut at_checkpoint)?;
+    if let Some((view, rows)) = differing {
+        let wrong = stored.first_difference(&source.raw, &view, &rows)?;
+        findings.extend(wrong.map(|wrong| Finding::row("rows", wrong).at(checkpoint)));
+    }
+    let broken = folded.broken.as_ref();
+    findings.extend(broken.map(|b| Finding::new("log", b.detail.clone()).at(b.position)));
+    Ok(tell(verify, Some(&folded), checkpoint, &findings))
+}
+
+/// What SQLite itself finds. It misses most flipped bits; the other checks do not.
+fn integrity(source: &Source) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let result = source.raw.pragma_query(None, "integrity_check", |row| {
+        found.push(row.get::<_, String>(0)?);
+        Ok(())
+    });
+    found.extend(result.err().map(|error| error.to_string()));
+    let told = found.into_iter().filter(|line| line != "ok").take(INTEGRITY_TOLD_MAX);
+    told.map(|line| Finding::new("file", line)).collect()
+}
+
+/// The position that the stored rows are the fold of, as the guest reads the checkpoint; or why
+/// that can not be told.
+fn checkpoint(
+    source: &Source,
+    module: &mut Module,
+    genesis: &str,
+    stored: &Stored,
+) -> Result<Result<u64, Finding>, String> {
+    let Some(row) = stored.checkpoint.clone() else {
+        // Without a checkpoint there are no rows: the fold as of genesis has none either.
+        let detail = "there are rows, but no checkpoint that says of when: not compared";
+        return Ok(if stored.any() { Err(Finding::new("rows", detail)) } else { Ok(0) });
+    };
+    let config = fold::config(genesis)?;
+    let bulk = Bulk::open(module, &config, genesis, source.head()?, Some(row), Vec::new());
+    let bulk = bulk.map_err(|failure| failure.to_string())?;
+    let detail = "the checkpoint is not this guest's, or lies beyond the head: rows not compared";
+    let opened = bulk.opened();
+    Ok(if opened.rows_usable { Ok(opened.fold_after) } else { Err(Finding::new("rows", detail)) })
+}
+
+fn tell(
+    verify: &Verify,
+    folded: Option<&Folded>,
+    checkpoint: u64,
+    findings: &[Finding],
+) -> ExitCode {
+    let (position, hash) = folded.map_or((0, [0; 32]), |folded| (folded.position, folded.hash));
+    if verify.source.json {
+        let told: Vec<String> = findings.iter().map(Finding::json).collect();
+        let object = Object::default()
+            .token("ok", findings.is_empty())
+            .token("position", position)
+            .text("hash", &hex(&hash))
+            .token("checkpoint", checkpoint)
+            .token("findings", array(&told));
+        print(&object.end());
+    } else {
+        for finding in findings {
+            print(&finding.text());
+        }
+        print(&format!("head      {position} {}", hex(&hash)));
+        print(&format!("rows      as of position {checkpoint}"));
+        let clean = "clean     chain, fold, rows and file agree";
+        print(if findings.is_empty() { clean } else { "NOT CLEAN see above" });
+    }
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Finding {
+    fn json(&self) -> String {
+        let mut object = Object::default().text("check", self.check);
+        if let Some(position) = self.position {
+            object = object.token("position", position);
+        }
+        if let Some((view, key)) = &self.row {
+            object = object.text("view", view).text("key", &hex(key));
+        }
+        object.text("detail", &self.detail).end()
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{:9} ", self.check);
+        if let Some(position) = self.position {
+            text.push_str(&format!("position {position}: "));
+        }
+        if let Some((view, key)) = &self.row {
+            text.push_str(&format!("view {view}, key {}", hex(key)));
+            // Most keys are text: easier to recognise.
+            let plain = std::str::from_utf8(key).ok().filter(|key| !key.contains(char::is_control));
+            text.push_str(&plain.map_or(String::new(), |key| format!(" `{key}`")));
+            text.push_str(": ");
+        }
+        text.push_str(&self.detail);
+        text
+    }
+}
