@@ -191,7 +191,9 @@ pub fn line_of(body: &str, position: u64) -> Option<&str> {
 
 /// A block's body without its brackets.
 pub fn inner(body: &str) -> &str {
-    body.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(body)
+    // Each by itself: a damaged bracket must not spoil the line at the other end.
+    let body = body.strip_prefix('[').unwrap_or(body);
+    body.strip_suffix(']').unwrap_or(body)
 }
 
 /// One row of the table `log`.

@@ -5,13 +5,16 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use foldlog_core::chain::{Chain, NO_HASH, hex, inner, lines, position};
+use foldlog_core::chain::{Chain, NO_HASH, inner, lines, position};
 use foldlog_core::commit::Genesis;
-use foldlog_core::driver::{Bulk, Config, Failure, MemoryStore, StoredBlock, Trap, quarantine_of};
+use foldlog_core::driver::{
+    Bulk, Config, Failure, MemoryStore, StoredBlock, Trap, describe, quarantine_of,
+};
 use foldlog_core::protocol::Quarantine;
 use foldlog_core::settings::{HostKind, Settings};
 use rusqlite::Connection;
 
+use crate::json::{Object, array};
 use crate::progress::Progress;
 use crate::source::{self, Source};
 use crate::wasm::{Instance, Module};
@@ -39,8 +42,8 @@ pub struct Folded {
     pub hash: [u8; 32],
     /// The rows.
     pub store: MemoryStore,
-    /// Projections that trapped, and so are not among the rows.
-    pub quarantined: Vec<Quarantine>,
+    /// Names of the projections that trapped, and where: they stopped there.
+    pub faulted: Vec<(String, u64)>,
     /// Where chain or fold broke; the rows are then of no use.
     pub broken: Option<Broken>,
 }
@@ -102,7 +105,8 @@ pub fn all(
                 let refused = folded.err().map(|failure| refusal(&failure, end.position));
                 let broken = read.err().or(refused);
                 let (position, hash) = (end.position, end.hash);
-                return Ok(Folded { position, hash, store: fold.store, quarantined, broken });
+                let faulted = named(module, &quarantined)?;
+                return Ok(Folded { position, hash, store: fold.store, faulted, broken });
             }
         }
     }
@@ -112,6 +116,19 @@ fn new_quarantine(trap: &Trap, known: &[Quarantine]) -> Result<Quarantine, Strin
     quarantine_of(trap)
         .filter(|new| known.iter().all(|old| old.projection != new.projection))
         .ok_or_else(|| format!("the guest trapped: {}", trap.detail))
+}
+
+fn named(module: &mut Module, quarantined: &[Quarantine]) -> Result<Vec<(String, u64)>, String> {
+    if quarantined.is_empty() {
+        return Ok(Vec::new());
+    }
+    let described = describe(module).map_err(|failure| failure.to_string())?;
+    let name = |q: &Quarantine| {
+        let index = usize::try_from(q.projection).unwrap_or(usize::MAX);
+        let name = described.projections.get(index).map(|(name, _)| name.clone());
+        (name.unwrap_or_else(|| q.projection.to_string()), q.position)
+    };
+    Ok(quarantined.iter().map(name).collect())
 }
 
 fn refusal(failure: &Failure, head: u64) -> Broken {
@@ -277,7 +294,19 @@ fn check(block: &StoredBlock, chain: &mut Chain, end: &mut End) -> Result<(), Br
     Ok(())
 }
 
-/// Position and hash, for people.
-pub fn head(folded: &Folded) -> String {
-    format!("{} {}", folded.position, hex(&folded.hash))
+impl Folded {
+    /// The faulted projections as JSON.
+    pub fn faulted_json(&self) -> String {
+        let one = |(name, position): &(String, u64)| {
+            Object::default().text("projection", name).token("position", position).end()
+        };
+        array(&self.faulted.iter().map(one).collect::<Vec<_>>())
+    }
+
+    /// The faulted projections for people, a line each.
+    pub fn faulted_lines(&self) -> impl Iterator<Item = String> {
+        let line =
+            |(name, at): &(String, u64)| format!("faulted   {name} stopped at position {at}");
+        self.faulted.iter().map(line)
+    }
 }

@@ -22,9 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::body::{self, Answered, Outgoing, Received};
+use crate::log;
 use crate::metrics::{Metrics, add};
 use crate::partitions::Partitions;
-use crate::{log, target};
 
 /// A head has to arrive within this time; so has the next one on a connection kept alive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,7 +137,7 @@ impl Server {
             target,
             body,
         };
-        let name = target::partition(&request.target).into_owned();
+        let name = foldlog_core::http::partition_of(&request.target);
         let reply = self.partitions.run(&name, request).await;
         let mut response = self.response(&name, reply);
         if close {

@@ -1,7 +1,7 @@
 //! The native host of Foldlog: the driver's ports, filled by wasmtime, SQLite and this machine.
 //!
 //! ```text
-//!   serve ─ http ─ body ─ target        sockets to requests
+//!   serve ─ http ─ body                 sockets to requests
 //!             │
 //!         partitions ─ actor            one thread per open partition
 //!             │
@@ -28,7 +28,6 @@ mod owner;
 mod partitions;
 mod serve;
 mod sqlite;
-mod target;
 mod replay;
 mod verify;
 mod fold;

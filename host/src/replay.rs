@@ -9,7 +9,7 @@ use foldlog_core::chain::hex;
 use foldlog_core::driver::MemoryStore;
 
 use crate::cli::{Replay, print};
-use crate::json::{Object, array};
+use crate::json::Object;
 use crate::source::Source;
 use crate::wasm::{Bounds, Module};
 use crate::{digest, fold, serve};
@@ -29,7 +29,6 @@ pub fn run(replay: &Replay) -> Result<ExitCode, String> {
     if let Some(path) = &replay.keep_rows {
         keep(&folded.store, path).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    let faulted: Vec<_> = folded.quarantined.iter().map(|q| q.projection.to_string()).collect();
     if replay.source.json {
         let mut object = Object::default()
             .token("ok", folded.broken.is_none())
@@ -40,20 +39,18 @@ pub fn run(replay: &Replay) -> Result<ExitCode, String> {
             .text("hash", &hex(&folded.hash))
             .token("rows", rows)
             .text("rowsDigest", &hex(&digest))
-            .token("faultedProjections", array(&faulted));
+            .token("faultedProjections", folded.faulted_json());
         if let Some(broken) = &folded.broken {
             object = object.token("brokenAt", broken.position).text("detail", &broken.detail);
         }
         print(&object.end());
     } else {
-        print(&format!("events  {} in {seconds:.3} s: {rate} events/s", folded.position));
-        print(&format!("head    {}", fold::head(&folded)));
-        print(&format!("rows    {rows}, digest {}", hex(&digest)));
-        if !faulted.is_empty() {
-            print(&format!("faulted projections (by number): {}", faulted.join(", ")));
-        }
+        print(&format!("events    {} in {seconds:.3} s: {rate} events/s", folded.position));
+        print(&format!("head      {} {}", folded.position, hex(&folded.hash)));
+        print(&format!("rows      {rows}, digest {}", hex(&digest)));
+        folded.faulted_lines().for_each(|line| print(&line));
         if let Some(broken) = &folded.broken {
-            print(&format!("broken  at position {}: {}", broken.position, broken.detail));
+            print(&format!("broken    at position {}: {}", broken.position, broken.detail));
         }
     }
     Ok(if folded.broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

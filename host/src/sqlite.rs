@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use foldlog_core::driver::{SqlError, SqlValue, Sqlite};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Raw, ErrorCode, OpenFlags, ToSql};
 
@@ -114,6 +115,11 @@ impl Connection {
 
     /// Drops the connection, which undoes what was not committed.
     fn fail(&mut self) {
+        if let State::Open(raw) = &self.state {
+            // Closing would otherwise copy the WAL and delete it: what a failed commit came to is
+            // for the next opening to find out, from the file as it is.
+            let _ = raw.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
         self.state = State::Failed(Instant::now() + self.backoff);
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }

@@ -137,6 +137,7 @@ fn tell(
             .token("position", position)
             .text("hash", &hex(&hash))
             .token("checkpoint", checkpoint)
+            .token("faulted", folded.map_or_else(|| "[]".to_string(), Folded::faulted_json))
             .token("findings", array(&told));
         print(&object.end());
     } else {
@@ -145,6 +146,7 @@ fn tell(
         }
         print(&format!("head      {position} {}", hex(&hash)));
         print(&format!("rows      as of position {checkpoint}"));
+        folded.into_iter().flat_map(Folded::faulted_lines).for_each(|line| print(&line));
         let clean = "clean     chain, fold, rows and file agree";
         print(if findings.is_empty() { clean } else { "NOT CLEAN see above" });
     }

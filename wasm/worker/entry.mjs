@@ -26,11 +26,7 @@ const EMPTY = new Uint8Array(0);
 
 export default {
   async fetch(request, env) {
-    if (!URL.canParse(request.url)) {
-      // A Host header that no URL can hold: nothing was handed over.
-      const title = "A header has a value it can not have";
-      return problem(request.method, 400, "invalid-header", title, "header `host` names no host");
-    }
+    if (!URL.canParse(request.url)) return badHost(request.method);
     let timer;
     const late = new Promise((resolve) => {
       const what = "the partition did not answer in time";
@@ -42,6 +38,8 @@ export default {
       return await Promise.race([env.PARTITION.getByName(name).fetch(request), late]);
     } catch (error) {
       // The object was reset or its write failed; or it refused to take more.
+      // Some Host headers pass as a URL and still can not be forwarded: nothing was handed over.
+      if (String(error.message).startsWith("Fetch API cannot load")) return badHost(request.method);
       log("call", error);
       if (error.overloaded) return overloaded(request.method, "the partition has too much to do");
       if (isFull(error) && !isRead(request.method)) return storageFull(request.method);
@@ -51,6 +49,11 @@ export default {
     }
   },
 };
+
+function badHost(method) {
+  const title = "A header has a value it can not have";
+  return problem(method, 400, "invalid-header", title, "header `host` names no host");
+}
 
 // `/p/{partition}/…`, else `main`: a name that can not be one is answered by the guest there.
 // Dots and escapes are resolved as the guest resolves them, or it would get another's requests.

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::partition::{Live, call, fold_blocks, take_checkpoint};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
-use crate::protocol::{Fold, Op, Open, Opened, Quarantine};
+use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine};
 
 /// An instance that takes blocks in and does nothing else.
 #[derive(Debug)]
@@ -70,6 +70,11 @@ impl<G: Guest> Bulk<G> {
         store.write(&write)?;
         Ok(position)
     }
+}
+
+/// What a module says of itself.
+pub fn describe<S: Spawn>(spawn: &mut S) -> Result<Description, Failure> {
+    call(&mut spawn.spawn()?, Op::Describe, &())
 }
 
 /// The projection a trap puts out of service, as [`Bulk::open`] takes it.

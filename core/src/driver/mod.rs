@@ -25,7 +25,7 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use bulk::{Bulk, quarantine_of};
+pub use bulk::{Bulk, describe, quarantine_of};
 pub use linked::Linked;
 pub use memory::MemoryStore;
 pub use partition::{Config, Failure, HeadInfo, Partition};
@@ -34,6 +34,7 @@ pub use sqlite::{SqlError, SqlStore, SqlValue, Sqlite};
 pub use stamps::{TestStamps, test_entropy, test_stamp};
 
 pub use crate::chain::StoredBlock;
+use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::protocol::{Answer, Op, Query, RowChange, View};
 use crate::time::Time;
 
@@ -95,6 +96,31 @@ pub struct Tail {
     pub last: Option<(u64, String)>,
     /// The checkpoint row's value.
     pub checkpoint: Option<Vec<u8>>,
+}
+
+impl Tail {
+    /// Hashes of genesis and of the last line, which everything new is chained to.
+    fn hashes(&self) -> Result<(Hash, Hash), StoreError> {
+        let damaged =
+            |position, detail: &str| StoreError::CorruptLog { position, detail: detail.into() };
+        let mut chain = Chain::default();
+        match (&self.genesis, &self.last) {
+            (None, None) => return Ok((NO_HASH, NO_HASH)),
+            (None, Some(_)) => return Err(damaged(0, "the genesis line is missing")),
+            (Some(genesis), _) => {
+                chain.take(genesis).map_err(|broken| damaged(0, &alloc::format!("{broken}")))?
+            }
+        }
+        let genesis = chain.hash;
+        let hash = match &self.last {
+            Some((position, line)) => {
+                let hash = chain::stored_hash(line);
+                hash.ok_or_else(|| damaged(*position, "the last line does not end in a hash"))?
+            }
+            None => genesis,
+        };
+        Ok((genesis, hash))
+    }
 }
 
 /// What is stored in one transaction.

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Export, Guest, Spawn, Store, StoreError, Tail, TestStamps, Trap, World, Write};
+use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
 use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::limits;
 use crate::protocol::{
@@ -240,7 +240,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
 
     fn try_open(&mut self) -> Result<Live<S::Guest>, Failure> {
         let tail = self.store.tail()?;
-        let (genesis, hash) = check_ends(&tail)?;
+        let (genesis, hash) = tail.hashes()?;
         let mut guest = self.spawn.spawn()?;
         let head = tail.last.as_ref().map_or(0, |(position, _)| *position);
         let had_rows = tail.checkpoint.is_some();
@@ -303,29 +303,6 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         }
         Ok(())
     }
-}
-
-/// Hashes of genesis and of the last line, which everything new is chained to.
-fn check_ends(tail: &Tail) -> Result<(Hash, Hash), StoreError> {
-    let damaged =
-        |position, detail: &str| StoreError::CorruptLog { position, detail: detail.into() };
-    let mut chain = Chain::default();
-    match (&tail.genesis, &tail.last) {
-        (None, None) => return Ok((NO_HASH, NO_HASH)),
-        (None, Some(_)) => return Err(damaged(0, "the genesis line is missing")),
-        (Some(genesis), _) => {
-            chain.take(genesis).map_err(|broken| damaged(0, &broken.to_string()))?
-        }
-    }
-    let genesis = chain.hash;
-    let hash = match &tail.last {
-        Some((position, line)) => {
-            let hash = chain::stored_hash(line);
-            hash.ok_or_else(|| damaged(*position, "the last line does not end in a hash"))?
-        }
-        None => genesis,
-    };
-    Ok((genesis, hash))
 }
 
 /// Has the guest take `fold` in, answering what it needs; returns the position it reached.

@@ -16,9 +16,11 @@ mod projections;
 mod request;
 mod routes;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use answer::Answer;
-pub use request::{Parsed, parse};
+pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
 use crate::engine::{Access, Decided, Engine, Proposal};

@@ -90,6 +90,21 @@ pub fn parse(
     Ok(parsed)
 }
 
+/// The partition that a target names, by the same reading as the guest's; `main` where it names
+/// none, or one that can not be (the guest of `main` answers for that).
+pub fn partition_of(target: &str) -> String {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let name = if path.contains('%') || path.contains("/.") {
+        match resolve(path).as_slice() {
+            [p, name, ..] if p == "p" => Some(name.clone()),
+            _ => None,
+        }
+    } else {
+        path.strip_prefix("/p/").and_then(|rest| rest.split('/').next()).map(ToString::to_string)
+    };
+    name.filter(|name| is_partition(name)).unwrap_or_else(|| "main".into())
+}
+
 /// Segments of a path, `.` and `..` resolved as browsers do, percent signs decoded.
 fn resolve(path: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
@@ -157,7 +172,7 @@ fn split_partition<'a>(
             }
             if name != own {
                 // Hosts choose the partition by the path as sent: escapes or dots hid it from them.
-                let detail = "a partition's name is written plainly, at the start of the path";
+                let detail = "the partition's name could be read in two ways; write it plainly";
                 return Err(Problem::new(Code::InvalidId, detail).text("field", "partition"));
             }
             Ok((format!("/p/{name}"), rest))
