@@ -36,7 +36,9 @@ pub fn stream_name(aggregate_type: &str, aggregate_id: &str) -> String {
 
 /// Type and id of a stream's name.
 pub fn split_stream(name: &str) -> Option<(&str, &str)> {
-    name.split_once(':')
+    // A name is short: looking byte by byte is quicker than starting a search.
+    let at = name.bytes().position(|byte| byte == b':')?;
+    Some((name.get(..at)?, name.get(at.saturating_add(1)..)?))
 }
 
 /// The id of an event that was given none: `evt-` and the position, at least three digits.

@@ -36,20 +36,23 @@ pub fn run(flags: &Bench) -> Result<(), String> {
     std::fs::create_dir_all(&flags.data).map_err(|e| format!("{}: {e}", flags.data.display()))?;
     let settings = Settings::read(HostKind::Native, &mut |_| None).map_err(|e| e.to_string())?;
     let found = if flags.linked {
-        measure(flags, &settings, Linked(Registry::standard))?
+        let linked = Linked(Registry::standard);
+        measure(flags, &settings, linked, linked)?
     } else {
         let bounds =
             Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
-        measure(flags, &settings, Module::load(BUILT_IN, bounds)?)?
+        let replayer = Module::load(BUILT_IN, Bounds { stage_ms_max: 0, ..bounds })?;
+        measure(flags, &settings, Module::load(BUILT_IN, bounds)?, replayer)?
     };
     println!("{found}");
     Ok(())
 }
 
-fn measure<S: Spawn + Clone>(
+fn measure<S: Spawn, R: Spawn>(
     flags: &Bench,
     settings: &Settings,
     spawn: S,
+    replayer: R,
 ) -> Result<String, String> {
     let metrics = Arc::new(Metrics::new());
     let incarnation = entropy();
@@ -64,14 +67,14 @@ fn measure<S: Spawn + Clone>(
         test_stamps: None,
     };
     let mut partition =
-        Partition::new(spawn.clone(), SqlStore::new(connection), Machine::new(), config.clone());
+        Partition::new(spawn, SqlStore::new(connection), Machine::new(), config.clone());
     open_accounts(&mut partition, flags.accounts)?;
     let (fsyncs, rows) = counts(&metrics);
     let elapsed = deposits(&mut partition, flags)?;
     let (fsyncs_after, rows_after) = counts(&metrics);
     let head = partition.head().map_or(0, |head| head.position);
     let replay =
-        if flags.replay { Some(replay(partition.store(), &config, spawn, head)?) } else { None };
+        if flags.replay { Some(replay(partition.store(), &config, replayer, head)?) } else { None };
     let bytes = std::fs::metadata(&file).map_or(0, |found| found.len());
     let per = |n: u64| n as f64 / flags.commands as f64;
     let found = Object::default()

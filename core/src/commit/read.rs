@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         loop {
-            let token = self.string_token()?;
+            let (token, _) = self.string_token()?;
             self.expect(b':')?;
             // Names are plain: one with an escape is not ours, and skipped as unknown.
             each(self, token.get(1..token.len().saturating_sub(1)).unwrap_or_default())?;
@@ -113,10 +113,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A string token, quotes included.
-    fn string_token(&mut self) -> Read<&'a str> {
+    /// A string token, quotes included, and whether it has escapes.
+    fn string_token(&mut self) -> Read<(&'a str, bool)> {
         let start = self.at;
         self.expect(b'"')?;
+        let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
             let Some(end) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) else {
@@ -124,17 +125,20 @@ impl<'a> Scanner<'a> {
             };
             let escape = rest.get(end) == Some(&b'\\');
             self.at = self.at.saturating_add(end).saturating_add(if escape { 2 } else { 1 });
+            escaped |= escape;
             if !escape {
-                return self.text.get(start..self.at).map_or_else(|| self.fail(), Ok);
+                let token = self.text.get(start..self.at);
+                return token.map_or_else(|| self.fail(), |token| Ok((token, escaped)));
             }
         }
     }
 
     fn string(&mut self) -> Read<Cow<'a, str>> {
-        let token = self.string_token()?;
-        let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-        if !inner.contains('\\') {
-            return Ok(Cow::Borrowed(inner));
+        let (token, escaped) = self.string_token()?;
+        if !escaped {
+            return Ok(Cow::Borrowed(
+                token.get(1..token.len().saturating_sub(1)).unwrap_or_default(),
+            ));
         }
         json::string(token).map_or_else(|| self.fail(), Ok)
     }
