@@ -47,6 +47,7 @@ const foldlog :Workerd.Worker = (
     (name = "ROW_CACHE_MAX", fromEnvironment = "ROW_CACHE_MAX"),
     (name = "SNAPSHOTS_KEPT", fromEnvironment = "SNAPSHOTS_KEPT"),
     (name = "SNAPSHOT_EVERY", fromEnvironment = "SNAPSHOT_EVERY"),
+    (name = "TAIL_EVENTS_MAX", fromEnvironment = "TAIL_EVENTS_MAX"),
     (name = "TEST_STAMPS", fromEnvironment = "TEST_STAMPS"),
   ],
   durableObjectNamespaces = [

@@ -3,6 +3,7 @@
 //! Reading order: `tidy` (the tree), then the engine in process, then both hosts over HTTP.
 
 mod tidy;
+mod readme;
 
 mod format;
 

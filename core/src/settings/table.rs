@@ -117,7 +117,7 @@ pub const TABLE: &[Setting] = &[
         environment: "FOLDLOG_TAIL_EVENTS_MAX",
         variable: "TAIL_EVENTS_MAX",
         native: "100000",
-        worker: "20000",
+        worker: "8000",
         min: 1,
         max: 100_000_000,
         unit: Unit::Count,
