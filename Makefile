@@ -36,6 +36,7 @@ dev: setup ## serve as a Worker with wrangler dev on port 8787
 
 test: setup worker host ## everything that must hold, stopping at the first failure
 	@wasm/build.sh guest-faults
+	@wasm/build.sh reproduce
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace

@@ -4,6 +4,7 @@
 #
 #   wasm/build.sh guest          build/guest.wasm, the module that both hosts run
 #   wasm/build.sh guest-faults   build/guest-faults.wasm, the same with faults to inject (tests)
+#   wasm/build.sh reproduce      builds the guest once more, from nothing: the bytes must be the same
 #   wasm/build.sh worker         build/worker/, all that wrangler or workerd loads
 #   wasm/build.sh sizes          what `wrangler deploy --outdir build/deploy` would send
 set -eu
@@ -53,6 +54,14 @@ guest_faults() {
     replace "$(compile "$target/faults" foldlog-guest --features faults)" build/guest-faults.wasm
 }
 
+# The module that is tested is the one that is shipped: two builds must not differ.
+reproduce() {
+    rm -rf "$target/again"
+    again=$(compile "$target/again" foldlog-guest -q)
+    cmp "$again" build/guest.wasm || { echo "two builds of the guest differ" >&2; exit 1; }
+    rm -rf "$target/again"
+}
+
 # What worker-build does, without its downloads.
 worker() {
     module=$(compile "$target" foldlog-worker)
@@ -91,7 +100,8 @@ sizes() {
 case ${1:-} in
 guest) wasm/setup.sh guest; environment; guest ;;
 guest-faults) wasm/setup.sh guest; environment; guest_faults ;;
+reproduce) wasm/setup.sh guest; environment; guest; reproduce ;;
 worker) wasm/setup.sh worker; environment; guest; worker ;;
 sizes) sizes ;;
-*) echo "usage: wasm/build.sh guest|guest-faults|worker|sizes" >&2; exit 1 ;;
+*) echo "usage: wasm/build.sh guest|guest-faults|reproduce|worker|sizes" >&2; exit 1 ;;
 esac

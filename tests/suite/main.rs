@@ -5,6 +5,8 @@
 mod tidy;
 mod readme;
 
+mod guest;
+
 mod format;
 
 mod engine;

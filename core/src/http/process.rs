@@ -94,7 +94,7 @@ pub fn index() -> Answer {
         <li><a href=\"/events/stream\">/events/stream</a>: what happened</li>\n\
         <li><a href=\"/projections\">/projections</a>: what follows from it</li>\n\
         <li><a href=\"/log/export\">/log/export</a>: the log, as stored</li>\n</ul>\n\
-        <p>Try: <code>curl -d '{\"accountId\":\"a\"}' -H 'Content-Type: application/json' \
-        <script>document.write(location.origin)</script>/commands/open-account</code></p>\n</html>\n";
+        <p>Try: <code>POST /commands/open-account</code> with \
+        <code>{\"accountId\":\"a\",\"initialBalance\":1000}</code></p>\n</html>\n";
     Answer::ok("text/html; charset=utf-8", page.into())
 }

@@ -116,7 +116,7 @@ pub const TABLE: &[Setting] = &[
         flag: "tail-events-max",
         environment: "FOLDLOG_TAIL_EVENTS_MAX",
         variable: "TAIL_EVENTS_MAX",
-        native: "100000",
+        native: "60000",
         worker: "8000",
         min: 1,
         max: 100_000_000,
