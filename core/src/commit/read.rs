@@ -92,23 +92,23 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Read<()> {
+    fn require(&mut self, byte: u8) -> Read<()> {
         if self.take(byte) { Ok(()) } else { self.fail() }
     }
 
     /// Calls `each` with the name of every member of an object; it reads the value.
     fn members(&mut self, mut each: impl FnMut(&mut Self, &'a str) -> Read<()>) -> Read<()> {
-        self.expect(b'{')?;
+        self.require(b'{')?;
         if self.take(b'}') {
             return Ok(());
         }
         loop {
             let (token, _) = self.string_token()?;
-            self.expect(b':')?;
+            self.require(b':')?;
             // Names are plain: one with an escape is not ours, and skipped as unknown.
             each(self, token.get(1..token.len().saturating_sub(1)).unwrap_or_default())?;
             if !self.take(b',') {
-                return self.expect(b'}');
+                return self.require(b'}');
             }
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Scanner<'a> {
     /// A string token, quotes included, and whether it has escapes.
     fn string_token(&mut self) -> Read<(&'a str, bool)> {
         let start = self.at;
-        self.expect(b'"')?;
+        self.require(b'"')?;
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
@@ -226,14 +226,14 @@ impl<'a> Scanner<'a> {
 
     fn events(&mut self) -> Read<Vec<Event<'a>>> {
         let mut events = Vec::with_capacity(1);
-        self.expect(b'[')?;
+        self.require(b'[')?;
         if self.take(b']') {
             return Ok(events);
         }
         loop {
             events.push(self.event()?);
             if !self.take(b',') {
-                self.expect(b']')?;
+                self.require(b']')?;
                 return Ok(events);
             }
         }

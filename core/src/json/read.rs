@@ -136,7 +136,7 @@ pub(super) fn escape(bytes: &[u8], at: usize) -> Result<(char, usize), EscapeFau
     Ok((letter, at.wrapping_add(2)))
 }
 
-/// [`escape`] for `\uXXXX`, and for the pair of them that stands for one character.
+/// [`escape`] for `\u` and four digits, and for the pair of them that stands for one character.
 fn unicode_escape(bytes: &[u8], at: usize) -> Result<(char, usize), EscapeFault> {
     let first = hex(bytes, at)?;
     let next = at.wrapping_add(6);
