@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+mod bytes;
 mod stage;
 
 pub use stage::*;

@@ -6,15 +6,26 @@ use foldlog_core::driver::World;
 use foldlog_core::time::Time;
 
 /// The machine's own clocks and generator.
-#[derive(Debug)]
 pub struct Machine {
     started: Instant,
+    /// Drawn from the system, not handed out yet: one call for many inputs.
+    drawn: Vec<[u8; 16]>,
+}
+
+/// Stamps drawn at a time.
+const DRAWN_AT_ONCE: usize = 64;
+
+impl std::fmt::Debug for Machine {
+    /// Entropy stays out of any log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine").field("started", &self.started).finish_non_exhaustive()
+    }
 }
 
 impl Machine {
     /// Starts the clock that never goes back.
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), drawn: Vec::new() }
     }
 }
 
@@ -25,7 +36,11 @@ impl World for Machine {
     }
 
     fn entropy(&mut self) -> [u8; 16] {
-        entropy()
+        if self.drawn.is_empty() {
+            self.drawn.resize(DRAWN_AT_ONCE, [0; 16]);
+            fill(self.drawn.as_flattened_mut());
+        }
+        self.drawn.pop().unwrap_or_else(entropy)
     }
 
     fn micros(&mut self) -> u64 {
@@ -41,8 +56,12 @@ impl World for Machine {
 /// that asked is restarted, its callers get 503.
 pub fn entropy() -> [u8; 16] {
     let mut bytes = [0; 16];
-    if let Err(error) = getrandom::fill(&mut bytes) {
+    fill(&mut bytes);
+    bytes
+}
+
+fn fill(bytes: &mut [u8]) {
+    if let Err(error) = getrandom::fill(bytes) {
         panic!("the operating system gives no entropy: {error}");
     }
-    bytes
 }

@@ -120,9 +120,7 @@ impl<'a> Scanner<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let Some(end) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) else {
-                return self.fail();
-            };
+            let Some(end) = string_end(rest) else { return self.fail() };
             let escape = rest.get(end) == Some(&b'\\');
             self.at = self.at.saturating_add(end).saturating_add(if escape { 2 } else { 1 });
             escaped |= escape;
@@ -257,10 +255,46 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Where the first quote or backslash is. Eight bytes at a time: most of a line is strings.
+fn string_end(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // The lowest high bit set marks the first byte that was zero; higher ones may lie.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ ONES.wrapping_mul(u64::from(b'"')))
+            | zeros(word ^ ONES.wrapping_mul(u64::from(b'\\')));
+        if found != 0 {
+            return Some(at.saturating_add(found.trailing_zeros() as usize / 8));
+        }
+        at = at.saturating_add(8);
+    }
+    let end = rest.iter().position(|b| matches!(b, b'"' | b'\\'))?;
+    Some(at.saturating_add(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::string::{String, ToString};
+
+    #[test]
+    fn a_strings_end_is_found_wherever_it_is() {
+        for len in 0..40_usize {
+            for at in 0..len {
+                for byte in [b'"', b'\\'] {
+                    let mut bytes = alloc::vec![b'#'; len];
+                    bytes[at] = byte;
+                    bytes[len - 1] = if at == len - 1 { byte } else { b'"' };
+                    assert_eq!(string_end(&bytes), Some(at));
+                }
+            }
+            assert_eq!(string_end(&alloc::vec![0xdd; len]), None);
+        }
+    }
 
     fn sample() -> Commit<'static> {
         let event = |version| Event {

@@ -112,6 +112,10 @@ fn resolve(path: &str) -> Vec<String> {
     let mut segments = raw.split('/').peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
+        if !segment.starts_with('.') && !segment.contains('%') {
+            out.push(segment.into());
+            continue;
+        }
         let dots = segment.replace("%2e", ".").replace("%2E", ".");
         match dots.as_str() {
             "." | ".." => {

@@ -329,8 +329,14 @@ pub fn find<'a>(
 }
 
 fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
+    let template = template.strip_prefix('/').unwrap_or(template);
+    // Most templates differ at their start: they are not taken apart.
+    let first = segments.first().map_or("", String::as_str);
+    if !template.starts_with(first) && !template.starts_with('{') {
+        return None;
+    }
     let mut ids = Vec::new();
-    let mut parts = template.strip_prefix('/').unwrap_or(template).split('/');
+    let mut parts = template.split('/');
     for segment in segments {
         let part = parts.next()?;
         match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {

@@ -128,6 +128,7 @@ pub struct Response {
     /// Headers in the order they are sent; names in their usual spelling.
     pub headers: Vec<(String, String)>,
     /// The body's bytes.
+    #[serde(with = "super::bytes")]
     pub body: Vec<u8>,
 }
 
