@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::errors::{Code, Problem};
 use crate::ids::{is_header_id, is_id};
 use crate::json;
-use crate::limits::{HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX};
+use crate::limits::{EVENT_IDS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX};
 
 /// One field of a body.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +38,22 @@ pub enum FieldKind {
     },
     /// Visible ASCII and space, 1 to 255 characters: what a header may hold too.
     HeaderId,
+    /// A list of 1 to 1,000 ids, no two alike.
+    Ids,
     /// Text of at most so many characters.
     Text {
         /// Most characters.
         chars_max: usize,
     },
 }
+
+/// What every command takes beside its own fields.
+pub const COMMON: &[Field] = &[Field {
+    name: "eventIds",
+    kind: FieldKind::Ids,
+    optional: true,
+    doc: "Ids of the events that the command makes, one each: repeated, it returns those events. Not of the form evt-<number>",
+}];
 
 /// The members of a body that passed its field list.
 #[derive(Clone, Debug, Default)]
@@ -52,13 +62,13 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Checks a minified JSON text against a closed field list.
+    /// Checks the minified JSON text of a command against its closed field list.
     pub fn parse(text: &'a str, fields: &[Field]) -> Result<Self, Problem> {
         let members = json::members(text).ok_or_else(|| {
             Problem::new(Code::InvalidField, "the body must be a JSON object").text("field", "")
         })?;
         for (name, token) in &members {
-            match fields.iter().find(|field| field.name == name) {
+            match fields.iter().chain(COMMON).find(|field| field.name == name) {
                 Some(field) => check(field, token)?,
                 None => return Err(unknown(name, fields)),
             }
@@ -73,11 +83,22 @@ impl<'a> Fields<'a> {
         Ok(Self { members })
     }
 
+    /// The value of a list of ids; empty when it is not there.
+    pub fn ids(&self, name: &str) -> Vec<String> {
+        let token = self.members.iter().find(|(n, _)| n == name).map(|(_, token)| *token);
+        token.and_then(ids).unwrap_or_default()
+    }
+
     /// The value of a text field, when it is there.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let (_, token) = self.members.iter().find(|(n, _)| n == name)?;
         json::string(token)
     }
+}
+
+fn ids(token: &str) -> Option<Vec<String>> {
+    let tokens = json::elements(token)?;
+    tokens.into_iter().map(|token| json::string(token).map(Cow::into_owned)).collect()
 }
 
 fn check(field: &Field, token: &str) -> Result<(), Problem> {
@@ -95,6 +116,13 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             json::unsigned(token).is_some_and(|n| n >= min && n <= INTEGER_MAX)
         }
         FieldKind::HeaderId => json::string(token).is_some_and(|text| is_header_id(&text)),
+        FieldKind::Ids => ids(token).is_some_and(|mut ids| {
+            let count = ids.len();
+            let formed = ids.iter().all(|id| is_id(id));
+            ids.sort_unstable();
+            ids.dedup();
+            formed && ids.len() == count && (1..=EVENT_IDS_MAX).contains(&count)
+        }),
         FieldKind::Text { chars_max } => {
             json::string(token).is_some_and(|text| text.chars().count() <= chars_max)
         }
@@ -108,6 +136,7 @@ fn invalid(field: &Field) -> Problem {
         FieldKind::Id => ID_CHARS_MAX as u64,
         FieldKind::Integer { .. } => INTEGER_MAX,
         FieldKind::HeaderId => HEADER_ID_CHARS_MAX as u64,
+        FieldKind::Ids => EVENT_IDS_MAX as u64,
         FieldKind::Text { chars_max } => chars_max as u64,
     };
     Problem::new(Code::InvalidField, detail).text("field", field.name).number("limit", limit)
@@ -115,7 +144,7 @@ fn invalid(field: &Field) -> Problem {
 
 fn unknown(name: &str, fields: &[Field]) -> Problem {
     let name: String = name.chars().take(ID_CHARS_MAX).collect();
-    let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    let known: Vec<&str> = fields.iter().chain(COMMON).map(|field| field.name).collect();
     let detail = format!("field `{name}` is not known here; known: {}", known.join(", "));
     Problem::new(Code::UnknownField, detail).text("field", &name)
 }
@@ -133,6 +162,9 @@ fn expectation(kind: FieldKind) -> String {
                 "a string of 1 to {HEADER_ID_CHARS_MAX} visible ASCII characters or spaces, not starting with ~"
             )
         }
+        FieldKind::Ids => format!(
+            "a list of 1 to {EVENT_IDS_MAX} different strings, each of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -"
+        ),
         FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
     }
 }
@@ -151,6 +183,9 @@ pub fn schema(field: &Field) -> String {
         }
         FieldKind::HeaderId => {
             out.push_str("{\"type\":\"string\",\"pattern\":\"^[ -}][ -~]{0,254}$\"");
+        }
+        FieldKind::Ids => {
+            out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{EVENT_IDS_MAX},\"uniqueItems\":true,\"items\":{{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{{1,128}}$\"}}"));
         }
         FieldKind::Text { chars_max } => {
             out.push_str(&format!("{{\"type\":\"string\",\"maxLength\":{chars_max}"));

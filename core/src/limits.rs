@@ -5,6 +5,8 @@
 
 /// Characters of an id given by a caller.
 pub const ID_CHARS_MAX: usize = 128;
+/// Event ids given with one command.
+pub const EVENT_IDS_MAX: usize = 1_000;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.

@@ -12,7 +12,9 @@ use alloc::vec::Vec;
 
 use super::access::Access;
 use super::cache::{KeyRef, ViewId};
-use super::keys::{Expiry, KeyEntry, drop_expired, expired, expiry_row, idempotency_days, key_row};
+use super::keys::{
+    Expiry, KeyEntry, drop_expired, event_row, expired, expiry_row, idempotency_days, key_row,
+};
 use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
@@ -108,6 +110,9 @@ pub fn apply(
     for record in Record::all(commit, time, &room) {
         note(apply_stream(engine, access, &record, &mut folded))?;
         note(apply_postings(access, &record))?;
+        if let Some(id) = &record.event.id {
+            note(access.put(IDEMPOTENCY, &event_row(id), &record.position))?;
+        }
         apply_projections(engine, access, &record, &mut folded, &mut note)?;
     }
     if let Some(id) = &commit.correlation_id {

@@ -1,4 +1,5 @@
-//! Idempotency keys: their rows, the queue in which they expire, and dropping what expired.
+//! Idempotency keys: their rows, the queue in which they expire, and dropping what expired; and the
+//! rows of event ids given by callers, which stay.
 //!
 //! Owns the bytes and keys of both kinds of row. Refuses to know what an answer to a repeated key
 //! looks like. Recorded time alone decides, so a fold drops what the first run dropped.
@@ -42,6 +43,14 @@ pub fn key_row(key: &str) -> Vec<u8> {
     let mut row = Vec::with_capacity(key.len().saturating_add(1));
     row.push(b'k');
     row.extend_from_slice(key.as_bytes());
+    row
+}
+
+/// Key of the row that tells where the event with an id given by its caller is. It never expires.
+pub fn event_row(id: &str) -> Vec<u8> {
+    let mut row = Vec::with_capacity(id.len().saturating_add(1));
+    row.push(b'e');
+    row.extend_from_slice(id.as_bytes());
     row
 }
 

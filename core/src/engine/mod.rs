@@ -19,6 +19,7 @@ mod open;
 mod overlay;
 pub mod postings;
 mod propose;
+mod repeats;
 mod search;
 mod views;
 
@@ -38,6 +39,7 @@ pub use open::OpenError;
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
+pub use repeats::position_of;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
 pub use views::ViewState;
 

@@ -12,8 +12,7 @@ use alloc::vec::Vec;
 use super::Engine;
 use super::access::Access;
 use super::apply::{self, FoldStop, Taken, split_state};
-use super::keys::{KeyEntry, expired, key_row};
-use super::views::IDEMPOTENCY;
+use super::repeats;
 use crate::chain::{FORMAT_VERSION, HASH_HOLE, hex, sha256};
 use crate::commit::{self, Commit, hex16};
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, NewEvents};
@@ -58,6 +57,8 @@ pub struct Metadata {
     pub meta: Option<String>,
     /// Idempotency key and the request's fingerprint.
     pub key: Option<(String, [u8; 32])>,
+    /// Ids of the events it makes, chosen by the caller; mostly none.
+    pub event_ids: Vec<String>,
 }
 
 /// `If-Match` and `If-None-Match`.
@@ -131,7 +132,7 @@ pub enum Decided {
 }
 
 /// An attempt that did not come to an end.
-type Attempt<T> = Result<T, Stop>;
+pub(super) type Attempt<T> = Result<T, Stop>;
 
 impl Engine {
     /// Decides a command. `Err` names the reads that are missing; nothing changes either way.
@@ -163,7 +164,7 @@ impl Engine {
         }
     }
 
-    fn now(&self, stamp: &Stamp) -> Time {
+    pub(super) fn now(&self, stamp: &Stamp) -> Time {
         self.head.time.max(stamp.clock)
     }
 
@@ -172,10 +173,10 @@ impl Engine {
             return Err(Stop::Fault("the aggregate is not registered".into()));
         };
         let view = self.views.aggregate(index);
-        // Both reads are tried before either miss is told, so that one round supplies both.
-        let replay = self.replay(access, input);
+        // All reads are tried before any miss is told, so that one round supplies them all.
+        let repeated = self.repeated(access, input);
         let row = access.row(view, input.id.as_bytes()).map(|row| row.map(Cow::into_owned));
-        if let Some(decided) = replay? {
+        if let Some(decided) = repeated? {
             return Ok(decided.into());
         }
         let row = row?;
@@ -216,29 +217,6 @@ impl Engine {
         }
     }
 
-    /// The earlier outcome of the same key.
-    fn replay(
-        &self,
-        access: &mut Access<'_>,
-        input: &CommandInput<'_>,
-    ) -> Attempt<Option<Decided>> {
-        let Some((key, request)) = &input.metadata.key else { return Ok(None) };
-        let Some(bytes) = access.row(IDEMPOTENCY, &key_row(key))? else { return Ok(None) };
-        let entry: KeyEntry =
-            postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
-        if expired(entry.time, self.now(input.stamp), self.head.idempotency_days) {
-            return Ok(None);
-        }
-        if entry.request != *request {
-            let detail = "the idempotency key was used with another method, path or body";
-            return Ok(Some(Decided::Rejected(Problem::new(Code::IdempotencyMismatch, detail))));
-        }
-        let lines = access.commits(&[entry.position])?;
-        let commit = lines.first().and_then(|line| Commit::parse(line).ok());
-        let commit = commit.ok_or_else(|| Stop::Fault("a stored commit can not be read".into()))?;
-        Ok(Some(Decided::Replayed(answered(&commit)?)))
-    }
-
     /// The commit's line and what it changes.
     #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn build(
@@ -274,9 +252,13 @@ impl Engine {
             reactions: None,
             hash: None,
         };
+        if let Some(problem) = repeats::miscounted(&metadata.event_ids, events.len()) {
+            return Ok(Err(problem));
+        }
+        let mut ids = metadata.event_ids.iter().map(|id| Cow::Borrowed(id.as_str()));
         for ((event_type, data), version) in events.iter().zip(before.saturating_add(1)..) {
             commit.events.push(commit::Event {
-                id: None,
+                id: ids.next(),
                 event_type: Cow::Borrowed(event_type),
                 schema_version: None,
                 stream: Cow::Borrowed(&stream),

@@ -7,11 +7,13 @@ use alloc::vec::Vec;
 
 use super::access::Access;
 use super::postings;
+use super::repeats::position_of;
 use super::views::POSTINGS;
 use crate::commit::Commit;
 use crate::ids;
 use crate::limits::FILTER_SCAN_MAX;
 use crate::read::Stop;
+use crate::record::first_event_id;
 use crate::time::Time;
 
 /// A sorted list of positions: one of the index, and some beside it.
@@ -40,13 +42,15 @@ impl Term {
     /// an id names its commit itself.
     pub fn correlation(access: &mut Access<'_>, id: &str) -> Result<Self, Stop> {
         let mut term = Self::list(postings::correlation_term(id));
-        let named = ids::position_of_event_id(id).filter(|&position| position <= access.head());
+        let named = match ids::position_of_event_id(id) {
+            Some(position) => Some(position).filter(|&position| position <= access.head()),
+            None => position_of(access, id)?,
+        };
         if let Some(position) = named {
             for line in access.commits(&[position])? {
                 let commit = Commit::parse(&line)
                     .map_err(|_| Stop::Fault("a stored commit can not be read".into()))?;
-                let given = commit.correlation_id.is_some() || commit.position != position;
-                if !given {
+                if commit.correlation_id.is_none() && first_event_id(&commit) == id {
                     term.beside = (commit.position..=commit.last_position()).collect();
                 }
             }

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::request::Parsed;
 use crate::decider::AggregateSpec;
 use crate::engine::{
-    Access, Engine, Term, find_positions, first_position_at, nth_position, postings,
+    Access, Engine, Term, find_positions, first_position_at, nth_position, position_of, postings,
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
@@ -139,13 +139,16 @@ pub fn of_aggregate(
 
 /// `GET /events/id/{eventId}`.
 pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
-    let position =
-        ids::position_of_event_id(&parsed.id).filter(|&position| position <= access.head());
+    let position = match ids::position_of_event_id(&parsed.id) {
+        Some(position) => Some(position).filter(|&position| position <= access.head()),
+        None => position_of(access, &parsed.id)?,
+    };
     let mut body = String::new();
     if let Some(position) = position {
         for line in access.commits(&[position])? {
             with_records(&line, |record| {
-                if record.position == position {
+                // One that was given another id goes by that alone.
+                if record.position == position && record.id() == parsed.id {
                     push_event(&mut body, record);
                 }
                 Ok(())

@@ -159,6 +159,7 @@ fn push_body(out: &mut String, command: &CommandSpec) {
     let properties: Vec<String> = command
         .fields
         .iter()
+        .chain(fields::COMMON)
         .map(|field| format!("\"{}\":{}", field.name, fields::schema(field)))
         .collect();
     out.push_str(&properties.join(","));

@@ -80,6 +80,7 @@ pub fn parse(
             super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
             parsed.data = parse_body(&headers, request.body, body_bytes_max)?;
             let fields = Fields::parse(&parsed.data, command.fields)?;
+            parsed.metadata.event_ids = fields.ids("eventIds");
             parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
         }
         _ => {

@@ -177,6 +177,8 @@ pub const COMMAND_ERRORS: &[Code] = &[
     Code::TooLarge,
     Code::UnsupportedMediaType,
     Code::IdempotencyMismatch,
+    Code::ReservedId,
+    Code::AlreadyExists,
     Code::Overloaded,
     Code::Internal,
     Code::UnknownOutcome,

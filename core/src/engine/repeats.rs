@@ -1,0 +1,121 @@
+//! What was done before: by the same idempotency key, or under the same event ids.
+//!
+//! Owns the two ways a caller makes a command safe to repeat, and the answers to a repetition.
+//! Both look things up in rows and answer from the stored commit. Refuses to decide anything.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::Engine;
+use super::access::Access;
+use super::keys::{KeyEntry, event_row, expired, key_row};
+use super::propose::{Answered, Attempt, CommandInput, Decided, answered};
+use super::views::IDEMPOTENCY;
+use crate::commit::Commit;
+use crate::errors::{Code, Problem};
+use crate::ids;
+use crate::read::Stop;
+
+fn unreadable() -> Stop {
+    Stop::Fault("a stored commit can not be read".into())
+}
+
+/// Where an event with an id given by its caller is.
+pub fn position_of(access: &mut Access<'_>, id: &str) -> Result<Option<u64>, Stop> {
+    let Some(bytes) = access.row(IDEMPOTENCY, &event_row(id))? else { return Ok(None) };
+    postcard::from_bytes(&bytes).map(Some).map_err(|e| Stop::Fault(e.to_string()))
+}
+
+/// A caller that names events names each one that the command makes.
+pub(super) fn miscounted(ids: &[impl Sized], events: usize) -> Option<Problem> {
+    if ids.is_empty() || ids.len() == events {
+        return None;
+    }
+    let detail = format!("`eventIds` names {} events, the command makes {events}", ids.len());
+    let problem = Problem::new(Code::InvalidField, detail).text("field", "eventIds");
+    Some(problem.number("limit", events as u64))
+}
+
+impl Engine {
+    /// The earlier outcome of the same command, or why it can not be repeated.
+    pub(super) fn repeated(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Attempt<Option<Decided>> {
+        let by_key = self.by_key(access, input);
+        // Tried before a miss is told, so that one round supplies both.
+        let by_event_ids = self.by_event_ids(access, input);
+        match by_key? {
+            Some(decided) => Ok(Some(decided)),
+            None => by_event_ids,
+        }
+    }
+
+    fn by_key(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Attempt<Option<Decided>> {
+        let Some((key, request)) = &input.metadata.key else { return Ok(None) };
+        let Some(bytes) = access.row(IDEMPOTENCY, &key_row(key))? else { return Ok(None) };
+        let entry: KeyEntry =
+            postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
+        if expired(entry.time, self.now(input.stamp), self.head().idempotency_days) {
+            return Ok(None);
+        }
+        if entry.request != *request {
+            let detail = "the idempotency key was used with another method, path or body";
+            return Ok(Some(Decided::Rejected(Problem::new(Code::IdempotencyMismatch, detail))));
+        }
+        let lines = access.commits(&[entry.position])?;
+        let commit = lines.first().and_then(|line| Commit::parse(line).ok());
+        Ok(Some(Decided::Replayed(answered(&commit.ok_or_else(unreadable)?)?)))
+    }
+
+    /// All ids known: the events that have them. Some known: a conflict. None: go on.
+    fn by_event_ids(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Attempt<Option<Decided>> {
+        let wanted = &input.metadata.event_ids;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let refused = |problem: Problem| Ok(Some(Decided::Rejected(problem)));
+        if let Some(id) = wanted.iter().find(|id| ids::is_reserved_event_id(id)) {
+            let detail =
+                format!("event ids of the form evt-<number> are given by the log, not {id}");
+            return refused(Problem::new(Code::ReservedId, detail).text("field", "eventIds"));
+        }
+        let positions: Vec<_> = wanted.iter().map(|id| position_of(access, id)).collect();
+        let positions = positions.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let known = wanted.iter().zip(&positions).find(|(_, position)| position.is_some());
+        let Some((id, _)) = known else { return Ok(None) };
+        let conflict = |detail: alloc::string::String| {
+            Problem::new(Code::AlreadyExists, detail).text("field", "eventIds").text("eventId", id)
+        };
+        let Some(positions) = positions.into_iter().collect::<Option<Vec<u64>>>() else {
+            let detail = format!("event {id} exists already, others of `eventIds` do not");
+            return refused(conflict(detail));
+        };
+        let first = positions.iter().min().copied().unwrap_or_default();
+        let lines = access.commits(&[first])?;
+        let commit = lines.first().and_then(|line| Commit::parse(line).ok());
+        let commit = commit.ok_or_else(unreadable)?;
+        let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
+        if commit.events.first().is_none_or(|event| event.stream != stream) {
+            let detail = format!("event {id} exists already, and is no event of {stream}");
+            return refused(conflict(detail));
+        }
+        if positions.iter().any(|position| *position > commit.last_position()) {
+            let detail = format!("event {id} exists already, others of `eventIds` elsewhere");
+            return refused(conflict(detail));
+        }
+        let Answered { events, .. } = answered(&commit)?;
+        let events = events.into_iter().filter(|event| wanted.contains(&event.id)).collect();
+        Ok(Some(Decided::Replayed(Answered { events, ..answered(&commit)? })))
+    }
+}
