@@ -11,6 +11,8 @@ mod format;
 
 mod engine;
 
+mod sim;
+
 mod http;
 
 mod hosts;

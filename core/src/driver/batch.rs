@@ -225,12 +225,15 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         }
     }
 
+    /// Nothing of these inputs was done. A full store refuses commands; a read can not be answered
+    /// while the partition does not open.
     fn give_up(&self, waiting: Option<&mut [Waiting]>, failure: &Failure) {
-        let (code, detail) = match failure {
-            Failure::Store(StoreError::Full) => (Code::StorageFull, "the store is full"),
-            _ => (Code::Restarting, "the partition is restarting; nothing was done"),
-        };
+        let full = matches!(failure, Failure::Store(StoreError::Full));
         for input in waiting.into_iter().flatten().filter(|input| input.reply.is_none()) {
+            let (code, detail) = match full && input.request.method == "POST" {
+                true => (Code::StorageFull, "the store is full"),
+                false => (Code::Restarting, "the partition is restarting; nothing was done"),
+            };
             input.reply = Some(Reply::problem(code, detail));
         }
     }

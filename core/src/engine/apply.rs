@@ -240,8 +240,8 @@ fn apply_key(
 ) -> Result<(), Stop> {
     let days = folded.settings.as_deref().map_or(engine.head.idempotency_days, idempotency_days);
     let mut oldest = engine.head.oldest_key;
-    if oldest.is_some_and(|(_, made)| expired(made, time, days)) {
-        oldest = drop_expired(access, time, days)?;
+    if let Some((position, _)) = oldest.filter(|(_, made)| expired(*made, time, days)) {
+        oldest = drop_expired(access, position, time, days)?;
         folded.oldest_key = Some(oldest);
     }
     let Some(command) = &commit.command else { return Ok(()) };

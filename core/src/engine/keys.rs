@@ -67,13 +67,18 @@ pub fn expired(made: Time, now: Time, days: u32) -> bool {
     now.0.saturating_sub(made.0) >= u64::from(days).saturating_mul(DAY_MS)
 }
 
-/// Drops the oldest expired keys, a bounded number; returns the oldest that stays.
+/// Drops the oldest expired keys, a bounded number; returns the oldest that stays. `oldest` is the
+/// position of the oldest there is: what was before it is deleted, though maybe not yet in the
+/// store, and is not read through again.
 pub fn drop_expired(
     access: &mut Access<'_>,
+    oldest: u64,
     now: Time,
     days: u32,
 ) -> Result<Option<(u64, Time)>, Stop> {
-    let queue = access.range(IDEMPOTENCY, b"q", b"", EXPIRED_KEYS_PER_COMMIT.saturating_add(1))?;
+    let after = expiry_row(oldest.saturating_sub(1));
+    let limit = EXPIRED_KEYS_PER_COMMIT.saturating_add(1);
+    let queue = access.range(IDEMPOTENCY, b"q", &after, limit)?;
     let mut missed = false;
     let last = queue.len().saturating_sub(1);
     for (index, (row, bytes)) in queue.iter().enumerate() {

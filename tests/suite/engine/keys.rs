@@ -126,3 +126,27 @@ fn keys_dropped_while_folding_with_checkpoints_are_dropped_alike() {
         assert_rows_are_the_fold(bank.store(), &setup, &format!("cache of {row_cache_max} bytes"));
     }
 }
+
+/// Symptom: a week after a busy hour every command is refused with 422 `limit-exceeded`. Cause:
+/// each commit looked for the oldest keys from the start of their queue, through all that were
+/// deleted and still in the store, a page of them in each round. Cure: it starts at the oldest.
+#[test]
+fn many_expired_keys_do_not_stop_commands() {
+    let (setup, clock) = days_apart();
+    let mut bank = setup.open_at(MemoryStore::default(), clock.clone());
+    done(&mut bank, open_account("a", 0));
+    for n in 0..10 {
+        let batch = (0..600).map(|k| keyed(deposit("a", 1), &format!("{n}-{k}"))).collect();
+        assert!(bank.run(batch).iter().all(|reply| reply.response.status == 200));
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    // Another process: what it knows of the keys it reads from the store.
+    let mut bank = setup.open_at(bank.store().clone(), clock.clone());
+    clock.now.set(NEW_YEAR_MS + 8 * DAY_MS);
+    for n in 0..150 {
+        let (status, body) = kit::run(&mut bank, deposit("a", 1));
+        assert_eq!(status, 200, "command {n}: {body}");
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    assert_rows_are_the_fold(bank.store(), &setup, "after thousands of keys expired");
+}

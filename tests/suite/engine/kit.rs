@@ -150,8 +150,8 @@ pub fn keyed(request: OwnedRequest, key: &str) -> OwnedRequest {
     with(request, "idempotency-key", key)
 }
 
-pub fn run<S: Spawn, T: Store>(
-    bank: &mut Partition<S, T, Clock>,
+pub fn run<S: Spawn, T: Store, W: World>(
+    bank: &mut Partition<S, T, W>,
     request: OwnedRequest,
 ) -> (u16, String) {
     shown(&bank.run(vec![request]).remove(0))
