@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::Field;
+use crate::projection::Projection;
 use crate::protocol::Stamp;
 use crate::read::{Reader, Stop};
 use crate::record::Record;
@@ -61,19 +62,62 @@ pub struct CommandSpec {
     pub creates: bool,
 }
 
-/// What a decision may use beside state and command.
-#[derive(Debug)]
+/// What a decision can read of its partition, beside its own state: supplied by the engine.
+pub trait Reads {
+    /// Version and state of a stream, as stored.
+    fn state(&mut self, aggregate_type: &str, id: &str) -> Result<Option<Vec<u8>>, Stop>;
+    /// A row of a projection; `None` in the middle when the projection is not live.
+    fn row(&mut self, projection: &str, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop>;
+}
+
+/// A partition without other streams and rows.
+#[derive(Clone, Copy, Debug)]
+pub struct NoReads;
+
+impl Reads for NoReads {
+    fn state(&mut self, _: &str, _: &str) -> Result<Option<Vec<u8>>, Stop> {
+        Ok(None)
+    }
+    fn row(&mut self, _: &str, _: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop> {
+        Ok(Some(None))
+    }
+}
+
+/// An event of another stream than the decision's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Type of the stream.
+    pub aggregate_type: &'static str,
+    /// Id of the stream.
+    pub id: String,
+    /// Type of the event.
+    pub event_type: String,
+    /// Its data, as JSON.
+    pub data: String,
+}
+
+/// What a decision may use beside state and command: time, entropy, other streams and rows of the
+/// partition, all as of one moment.
 pub struct Decision<'a> {
     id: &'a str,
     now: Time,
     stamp: &'a Stamp,
     drawn: bool,
+    reads: &'a mut dyn Reads,
+    stopped: Option<Stop>,
+    appended: Vec<Appended>,
+}
+
+impl core::fmt::Debug for Decision<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Decision").field("id", &self.id).field("now", &self.now).finish()
+    }
 }
 
 impl<'a> Decision<'a> {
     /// A decision on the stream with this id, at this time.
-    pub const fn new(id: &'a str, now: Time, stamp: &'a Stamp) -> Self {
-        Self { id, now, stamp, drawn: false }
+    pub fn new(id: &'a str, now: Time, stamp: &'a Stamp, reads: &'a mut dyn Reads) -> Self {
+        Self { id, now, stamp, drawn: false, reads, stopped: None, appended: Vec::new() }
     }
 
     /// Id of the stream.
@@ -96,6 +140,66 @@ impl<'a> Decision<'a> {
     pub const fn drew_entropy(&self) -> bool {
         self.drawn
     }
+
+    /// Version and state of another stream. Pass an error on with `?`: mostly the state is not in
+    /// memory, is asked for, and the decision is made again from the start.
+    pub fn state<B: Aggregate>(&mut self, id: &str) -> Result<Option<(u64, B::State)>, Rejection> {
+        let read = self.reads.state(B::SPEC.aggregate_type, id).and_then(|row| {
+            row.map(|bytes| {
+                let (version, state) = crate::engine::split_state(&bytes)?;
+                Ok((version, stored(state)?))
+            })
+            .transpose()
+        });
+        self.passed_on(read)
+    }
+
+    /// A row of a projection, as of the last commit. Pass an error on with `?`.
+    pub fn row<P: Projection, T: DeserializeOwned>(
+        &mut self,
+        key: &[u8],
+    ) -> Result<Option<T>, Rejection> {
+        let name = P::SPEC.name;
+        let read = self.reads.row(name, key);
+        match self.passed_on(read)? {
+            Some(row) => {
+                let read = row.map(|bytes| stored(&bytes)).transpose();
+                self.passed_on(read)
+            }
+            None => {
+                Err(Problem::new(Code::Restarting, format!("projection {name} is not live now")))
+            }
+        }
+    }
+
+    /// Adds an event of another stream to the commit, after the own ones. Only beside at least one
+    /// event of the own stream; read the other stream's state first, to know that it may happen.
+    pub fn append<B: Aggregate>(&mut self, id: &str, event: &B::Event) {
+        match tagged::write(event) {
+            Ok((event_type, data)) => {
+                let aggregate_type = B::SPEC.aggregate_type;
+                self.appended.push(Appended { aggregate_type, id: id.into(), event_type, data });
+            }
+            Err(e) => self.stopped = Some(Stop::Fault(format!("{e}"))),
+        }
+    }
+
+    /// What was appended, unless a read stopped the decision; to be asked when it is made.
+    pub fn finish(self) -> Result<Vec<Appended>, Stop> {
+        self.stopped.map_or(Ok(self.appended), Err)
+    }
+
+    fn passed_on<T>(&mut self, read: Result<T, Stop>) -> Result<T, Rejection> {
+        read.map_err(|stop| {
+            self.stopped.get_or_insert(stop);
+            Problem::new(Code::Internal, "a read did not come to its end")
+        })
+    }
+}
+
+fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
+    postcard::from_bytes(bytes)
+        .map_err(|e| Stop::Fault(format!("a stored row can not be read: {e}")))
 }
 
 /// One kind of stream: its commands, its events, its state.

@@ -20,6 +20,7 @@
 //! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
 //! 6. [`protocol`] and [`guest`]: the messages, and the object that answers them.
 //! 7. [`driver`]: what both hosts do with a guest and a store.
+//! 8. [`testing`]: given, when, then, for domains.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -57,3 +58,4 @@ pub mod http;
 pub mod protocol;
 pub mod guest;
 pub mod driver;
+pub mod testing;

@@ -12,6 +12,7 @@
 
 mod access;
 mod apply;
+mod build;
 mod cache;
 mod checkpoint;
 mod keys;

@@ -11,14 +11,13 @@ use alloc::vec::Vec;
 
 use super::Engine;
 use super::access::Access;
-use super::apply::{self, FoldStop, Taken, split_state};
-use super::repeats;
-use crate::chain::{FORMAT_VERSION, HASH_HOLE, hex, sha256};
-use crate::commit::{self, Commit, hex16};
-use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, NewEvents};
+use super::apply::{FoldStop, Taken, split_state};
+use super::build::{Built, Made};
+use crate::chain::HASH_HOLE;
+use crate::commit::Commit;
+use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, Reads};
 use crate::errors::{Code, Problem};
 use crate::ids;
-use crate::limits::{COMMIT_BYTES_MAX, INTEGER_MAX};
 use crate::protocol::{Query, Stamp};
 use crate::read::Stop;
 use crate::time::Time;
@@ -147,12 +146,12 @@ impl Engine {
             Err(Stop::Miss) => return Err(access.take_misses()),
             Err(Stop::Fault(what)) => return Ok(fault(what)),
         };
-        let (events, before, entropy) = match decision {
-            Verdict::Made { events, version, entropy } => (events, version, entropy),
+        let made = match decision {
+            Verdict::Made(made) => made,
             Verdict::Settled(decided) => return Ok(*decided),
         };
-        match self.build(&mut access, input, &events, before, entropy) {
-            Ok(Ok((answered, line, folded, genesis))) => {
+        match self.build(&mut access, input, &made) {
+            Ok(Ok(Built { answered, line, folded, genesis })) => {
                 let (first, last) = (self.head.position.saturating_add(1), answered.position);
                 let mut taken = Taken::new(access, folded);
                 taken.genesis = genesis;
@@ -187,19 +186,29 @@ impl Engine {
         if let Some(problem) = unmet(input, version) {
             return Ok(Decided::Rejected(problem).into());
         }
-        Ok(self.run_decider(aggregate, input, version, state))
+        self.run_decider(access, aggregate, input, (version, state))
     }
 
     fn run_decider(
         &self,
+        access: &mut Access<'_>,
         aggregate: &dyn AnyAggregate,
         input: &CommandInput<'_>,
-        version: u64,
-        state: Option<&[u8]>,
-    ) -> Verdict {
-        let mut decision = Decision::new(input.id, self.now(input.stamp), input.stamp);
-        match aggregate.decide(state, input.command.name, input.data, &mut decision) {
+        (version, state): (u64, Option<&[u8]>),
+    ) -> Attempt<Verdict> {
+        let mut reads = EngineReads { engine: self, access };
+        let mut decision = Decision::new(input.id, self.now(input.stamp), input.stamp, &mut reads);
+        let decided = aggregate.decide(state, input.command.name, input.data, &mut decision);
+        let entropy = decision.drew_entropy().then_some(input.stamp.entropy);
+        // A read that stopped the decision counts, whatever the decision made of that.
+        let appended = decision.finish()?;
+        Ok(match decided {
             Err(rejection) => Decided::Rejected(rejection).into(),
+            Ok(events) if events.is_empty() && !appended.is_empty() => {
+                return Err(Stop::Fault(
+                    "a decision appends to other streams and not to its own".into(),
+                ));
+            }
             Ok(events) if events.is_empty() => Decided::Nothing(Answered {
                 aggregate_type: input.aggregate.aggregate_type.into(),
                 id: input.id.into(),
@@ -210,114 +219,42 @@ impl Engine {
                 events: Vec::new(),
             })
             .into(),
-            Ok(events) => {
-                let entropy = decision.drew_entropy().then_some(input.stamp.entropy);
-                Verdict::Made { events, version, entropy }
-            }
-        }
+            Ok(events) => Verdict::Made(Made { events, appended, version, entropy }),
+        })
+    }
+}
+
+/// What a decision reads, through the attempt's own access.
+struct EngineReads<'x, 'e> {
+    engine: &'x Engine,
+    access: &'x mut Access<'e>,
+}
+
+impl Reads for EngineReads<'_, '_> {
+    fn state(&mut self, aggregate_type: &str, id: &str) -> Result<Option<Vec<u8>>, Stop> {
+        let known = self.engine.registry.by_type(aggregate_type);
+        let (index, _) = known
+            .ok_or_else(|| Stop::Fault(format!("aggregate {aggregate_type} is not registered")))?;
+        let view = self.engine.views.aggregate(index);
+        Ok(self.access.row(view, id.as_bytes())?.map(Cow::into_owned))
     }
 
-    /// The commit's line and what it changes.
-    #[expect(clippy::type_complexity, reason = "used once, right above")]
-    fn build(
-        &self,
-        access: &mut Access<'_>,
-        input: &CommandInput<'_>,
-        events: &NewEvents,
-        before: u64,
-        entropy: Option<[u8; 16]>,
-    ) -> Result<Result<(Answered, String, apply::Folded, Option<String>), Problem>, FoldStop> {
-        let now = self.now(input.stamp);
-        let metadata = input.metadata;
-        let borrowed = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
-        let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
-        let genesis = self.genesis_line(now);
-        let settings_differ = genesis.is_none() && self.head.settings != self.settings;
-        let guest_differs = genesis.is_none() && self.head.guest != self.guest;
-        let mut commit = Commit {
-            position: self.head.position.saturating_add(1),
-            time: Cow::Owned(now.to_iso()),
-            clock: (now != input.stamp.clock).then(|| Cow::Owned(input.stamp.clock.to_iso())),
-            actor: borrowed(&metadata.actor),
-            correlation_id: borrowed(&metadata.correlation_id),
-            causation_id: borrowed(&metadata.causation_id),
-            traceparent: borrowed(&metadata.traceparent),
-            meta: metadata.meta.as_deref(),
-            entropy: entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
-            settings: settings_differ.then_some(self.settings.as_str()),
-            guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
-            command: Some(self.command(input)),
-            cause: None,
-            events: Vec::with_capacity(events.len()),
-            reactions: None,
-            hash: None,
-        };
-        if let Some(problem) = repeats::miscounted(&metadata.event_ids, events.len()) {
-            return Ok(Err(problem));
+    fn row(&mut self, projection: &str, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop> {
+        let mut projections = self.engine.registry.projections.iter();
+        let index = projections
+            .position(|found| found.spec().name == projection)
+            .ok_or_else(|| Stop::Fault(format!("projection {projection} is not registered")))?;
+        let view = self.engine.views.projection(index);
+        let position = self.engine.views.state(view).map(|state| state.position);
+        if position != Some(self.engine.head.position) {
+            return Ok(None);
         }
-        let mut ids = metadata.event_ids.iter().map(|id| Cow::Borrowed(id.as_str()));
-        for ((event_type, data), version) in events.iter().zip(before.saturating_add(1)..) {
-            commit.events.push(commit::Event {
-                id: ids.next(),
-                event_type: Cow::Borrowed(event_type),
-                schema_version: None,
-                stream: Cow::Borrowed(&stream),
-                version,
-                data,
-            });
-        }
-        let line = commit.line();
-        if line.len() > COMMIT_BYTES_MAX {
-            let detail = format!(
-                "the commit would have {} bytes; at most {COMMIT_BYTES_MAX} are stored",
-                line.len()
-            );
-            return Ok(Err(
-                Problem::new(Code::TooLarge, detail).number("limit", COMMIT_BYTES_MAX as u64)
-            ));
-        }
-        if commit.last_position() > INTEGER_MAX {
-            return Ok(Err(Problem::new(
-                Code::LimitExceeded,
-                "the partition has no positions left",
-            )));
-        }
-        let folded = apply::apply(self, access, &commit)?;
-        let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
-        Ok(Ok((answered, line, folded, genesis)))
-    }
-
-    fn command<'a>(&self, input: &CommandInput<'a>) -> commit::Command<'a> {
-        let key = input.metadata.key.as_ref();
-        commit::Command {
-            name: Cow::Borrowed(input.command.name),
-            version: input.command.version,
-            data: self.record_commands.then_some(input.data),
-            sha256: (!self.record_commands)
-                .then(|| Cow::Owned(hex(&sha256(&[input.data.as_bytes()])))),
-            key: key.map(|(key, _)| Cow::Owned(key.clone())),
-            request: key.map(|(_, request)| Cow::Owned(hex(request))),
-        }
-    }
-
-    /// The genesis line, when this would be the first commit of the log.
-    fn genesis_line(&self, now: Time) -> Option<String> {
-        let genesis = self.genesis.as_ref().filter(|genesis| genesis.line.is_none())?;
-        let genesis = commit::Genesis {
-            position: 0,
-            format: FORMAT_VERSION,
-            partition: Cow::Borrowed(&self.partition),
-            incarnation: Cow::Owned(hex16(&genesis.incarnation)),
-            time: Cow::Owned(now.to_iso()),
-            settings: &self.settings,
-            guest: Cow::Borrowed(&self.guest),
-        };
-        Some(genesis.line())
+        Ok(Some(self.access.row(view, key)?.map(Cow::into_owned)))
     }
 }
 
 enum Verdict {
-    Made { events: NewEvents, version: u64, entropy: Option<[u8; 16]> },
+    Made(Made),
     Settled(Box<Decided>),
 }
 

@@ -15,6 +15,13 @@ pub enum Kind {
     Deposit(u64),
     Withdraw(u64),
     Close,
+    /// Closes it and pays what is left into the account of this number.
+    Sweep(u64),
+}
+
+/// The id of an account.
+pub fn account(number: u64) -> String {
+    format!("acc-{number}")
 }
 
 /// One command. Sent again, it keeps its tag.
@@ -35,13 +42,14 @@ impl Command {
             0 => INTEGER_MAX - random.below(3),
             _ => random.below(100) + 1,
         };
-        let kind = match random.below(12) {
+        let kind = match random.below(13) {
+            12 => Kind::Sweep(random.below(plan.accounts)),
             0..=2 => Kind::Open(amount),
             3..=6 => Kind::Deposit(amount),
             7..=10 => Kind::Withdraw(amount),
             _ => Kind::Close,
         };
-        let id = format!("acc-{}", random.below(plan.accounts));
+        let id = account(random.below(plan.accounts));
         let many = plan.events;
         Self {
             tag,
@@ -62,6 +70,9 @@ impl Command {
             Kind::Deposit(amount) => ("/commands/deposit", format!(",\"amount\":{amount}")),
             Kind::Withdraw(amount) => ("/commands/withdraw", format!(",\"amount\":{amount}")),
             Kind::Close => ("/commands/close-account", String::new()),
+            Kind::Sweep(to) => {
+                ("/commands/close-account", format!(",\"sweepTo\":\"{}\"", account(to)))
+            }
         };
         let ids = self.event_id.as_ref().map(|id| format!(",\"eventIds\":[\"{id}\"]"));
         let ids = ids.unwrap_or_default();

@@ -89,6 +89,7 @@ impl Model {
         let tag = tag.ok_or_else(|| wrong("a commit without the tag of its command"))?;
         let mut created = false;
         for event in value["events"].as_array().ok_or_else(|| wrong("no events"))? {
+            // Only an opening brings a stream into being, and it is alone in its commit.
             created |= event["version"] == 1;
             self.take_event(event, tag).map_err(|what| wrong(&what))?;
             self.position += 1;
@@ -164,7 +165,34 @@ impl Model {
         if command.if_match.is_some_and(|expected| expected != version) {
             return Expected::Refused(412);
         }
-        decide(account, command.kind).map_or_else(Expected::Refused, |()| Expected::Done)
+        match self.decide(command, account) {
+            Err(status) => Expected::Refused(status),
+            // A caller that names events names each one.
+            Ok(events) if command.event_id.is_some() && events != 1 => Expected::Refused(400),
+            Ok(_) => Expected::Done,
+        }
+    }
+
+    /// How many events a command makes, or the status of its refusal.
+    fn decide(&self, command: &Command, account: Option<&Account>) -> Result<u64, u16> {
+        let Kind::Sweep(to) = command.kind else {
+            return decide(account, command.kind).map(|()| 1);
+        };
+        let from = account.ok_or(404_u16)?;
+        if from.closed {
+            return Err(409);
+        }
+        let to = super::commands::account(to);
+        if to == command.id {
+            return Err(400);
+        }
+        let receiving = self.accounts.get(&to).ok_or(404_u16)?;
+        match from.balance {
+            _ if receiving.closed => Err(409),
+            0 => Ok(1),
+            left if receiving.balance + left > INTEGER_MAX => Err(422),
+            _ => Ok(3),
+        }
     }
 
     /// The sum of all balances.
@@ -184,6 +212,7 @@ fn decide(account: Option<&Account>, kind: Kind) -> Result<(), u16> {
         }
         (Some(account), Kind::Withdraw(amount)) if amount > account.balance => Err(422),
         (Some(account), Kind::Close) if account.balance > 0 => Err(409),
+        (Some(_), Kind::Sweep(_)) => Err(500),
         (Some(_), _) => Ok(()),
     }
 }

@@ -43,7 +43,11 @@ pub enum AccountCommand {
         amount: u64,
     },
     /// Closes it for ever.
-    CloseAccount {},
+    CloseAccount {
+        /// The account that gets what is left.
+        #[serde(default)]
+        sweep_to: Option<String>,
+    },
 }
 
 /// What can happen to an account.
@@ -95,6 +99,13 @@ const INITIAL_BALANCE: Field = Field {
     doc: "What it starts with, in minor units; 0 when left out",
 };
 
+const SWEEP_TO: Field = Field {
+    name: "sweepTo",
+    kind: FieldKind::Id,
+    optional: true,
+    doc: "The open account that gets what is left, in the same commit",
+};
+
 const COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "OpenAccount",
@@ -127,9 +138,9 @@ const COMMANDS: &[CommandSpec] = &[
         name: "CloseAccount",
         path: "close-account",
         version: 1,
-        summary: "Close an account; its balance must be 0",
-        fields: &[ACCOUNT_ID],
-        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty],
+        summary: "Close an account; its balance must be 0, or is moved to another one",
+        fields: &[ACCOUNT_ID, SWEEP_TO],
+        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty, Code::LimitExceeded],
         creates: false,
     },
 ];
@@ -165,20 +176,23 @@ impl Aggregate for Account {
                 None => Ok(vec![AccountEvent::AccountOpened { initial_balance }]),
             };
         }
-        let state = state
-            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no account {id}")))?;
-        if !state.active {
-            return Err(Problem::new(Code::Closed, format!("account {id} is closed")));
-        }
-        match *command {
-            AccountCommand::Deposit { amount } => deposit(id, state, amount),
-            AccountCommand::Withdraw { amount } => withdraw(id, state, amount),
-            AccountCommand::CloseAccount {} if state.balance > 0 => {
-                let detail =
-                    format!("account {id} still holds {}; withdraw it first", state.balance);
+        let state = open(id, state)?;
+        match command {
+            AccountCommand::Deposit { amount } => deposit(id, state, *amount, "amount"),
+            AccountCommand::Withdraw { amount } => withdraw(id, state, *amount),
+            AccountCommand::CloseAccount { sweep_to: None } if state.balance > 0 => {
+                let detail = format!(
+                    "account {id} still holds {}; withdraw it first, or name another account in sweepTo",
+                    state.balance
+                );
                 Err(Problem::new(Code::NotEmpty, detail).number("balance", state.balance))
             }
-            AccountCommand::CloseAccount {} => Ok(vec![AccountEvent::AccountClosed {}]),
+            AccountCommand::CloseAccount { sweep_to: None } => {
+                Ok(vec![AccountEvent::AccountClosed {}])
+            }
+            AccountCommand::CloseAccount { sweep_to: Some(target) } => {
+                close_into(id, state, target, decision)
+            }
             AccountCommand::OpenAccount { .. } => Ok(Vec::new()),
         }
     }
@@ -222,14 +236,54 @@ impl Aggregate for Account {
     }
 }
 
-fn deposit(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEvent>, Rejection> {
+/// The state of an account that takes commands.
+fn open<'s>(id: &str, state: Option<&'s AccountState>) -> Result<&'s AccountState, Rejection> {
+    match state {
+        None => Err(Problem::new(Code::NotFound, format!("there is no account {id}"))),
+        Some(state) if !state.active => {
+            Err(Problem::new(Code::Closed, format!("account {id} is closed")))
+        }
+        Some(state) => Ok(state),
+    }
+}
+
+/// Closes an account and pays what is left into another one: one decision over two streams.
+fn close_into(
+    id: &str,
+    state: &AccountState,
+    target: &str,
+    decision: &mut Decision<'_>,
+) -> Result<Vec<AccountEvent>, Rejection> {
+    if target == id {
+        let detail = format!("field `sweepTo` must name another account than {id}");
+        return Err(Problem::new(Code::InvalidField, detail).text("field", "sweepTo"));
+    }
+    let found = decision.state::<Account>(target)?.map(|(_, state)| state);
+    let named = |problem: Problem| problem.text("field", "sweepTo");
+    let receiving = open(target, found.as_ref()).map_err(named)?;
+    if state.balance == 0 {
+        return Ok(vec![AccountEvent::AccountClosed {}]);
+    }
+    for event in deposit(target, receiving, state.balance, "sweepTo")? {
+        decision.append::<Account>(target, &event);
+    }
+    let withdrawn = AccountEvent::MoneyWithdrawn { amount: state.balance };
+    Ok(vec![withdrawn, AccountEvent::AccountClosed {}])
+}
+
+fn deposit(
+    id: &str,
+    state: &AccountState,
+    amount: u64,
+    field: &'static str,
+) -> Result<Vec<AccountEvent>, Rejection> {
     match state.balance.checked_add(amount) {
         Some(balance) if balance <= INTEGER_MAX => {
             Ok(vec![AccountEvent::MoneyDeposited { amount }])
         }
         _ => {
             let detail = format!("the balance of account {id} would exceed {INTEGER_MAX}");
-            let problem = Problem::new(Code::LimitExceeded, detail).text("field", "amount");
+            let problem = Problem::new(Code::LimitExceeded, detail).text("field", field);
             Err(problem.number("limit", INTEGER_MAX).number("balance", state.balance))
         }
     }

@@ -1,58 +1,101 @@
-//! The account's rules, one decision at a time: given a state, when a command, then events or a code.
+//! The bank's rules, one decision at a time, and what its projections show.
 
-use alloc::vec;
-use alloc::vec::Vec;
-
-use super::{Account, AccountCommand, AccountEvent, AccountState};
-use crate::decider::{Aggregate, Decision};
+use super::{Account, AccountBalances, AccountCommand, AccountEvent, DailySummary};
 use crate::errors::Code;
 use crate::limits::INTEGER_MAX;
-use crate::protocol::Stamp;
+use crate::testing::{given, projected};
 use crate::time::Time;
+use AccountCommand::{CloseAccount, Deposit, OpenAccount, Withdraw};
+use AccountEvent::{AccountClosed, AccountOpened, MoneyDeposited, MoneyWithdrawn};
 
-fn decide(given: &[AccountEvent], when: AccountCommand) -> Result<Vec<AccountEvent>, Code> {
-    let stamp = Stamp { clock: Time(0), entropy: [0; 16] };
-    let state = given.iter().fold(None, |state: Option<AccountState>, event| {
-        let mut state = state.unwrap_or_default();
-        Account::evolve(&mut state, event);
-        Some(state)
-    });
-    let mut decision = Decision::new("a", Time(0), &stamp);
-    Account::decide(state.as_ref(), &when, &mut decision).map_err(|rejection| rejection.code)
+const fn opened(initial_balance: u64) -> AccountEvent {
+    AccountOpened { initial_balance }
 }
 
 #[test]
-fn an_account_keeps_its_rules() {
-    use AccountCommand::{CloseAccount, Deposit, OpenAccount, Withdraw};
-    use AccountEvent::{AccountClosed, AccountOpened, MoneyDeposited, MoneyWithdrawn};
-    let opened = |initial_balance| AccountOpened { initial_balance };
-    for (given, when, then) in [
-        (vec![], OpenAccount { initial_balance: 5 }, Ok(vec![opened(5)])),
-        (vec![opened(5)], OpenAccount { initial_balance: 5 }, Err(Code::AlreadyExists)),
-        (vec![], Deposit { amount: 1 }, Err(Code::NotFound)),
-        (vec![opened(5)], Deposit { amount: 1 }, Ok(vec![MoneyDeposited { amount: 1 }])),
-        (
-            vec![opened(5)],
-            Deposit { amount: INTEGER_MAX - 5 },
-            Ok(vec![MoneyDeposited { amount: INTEGER_MAX - 5 }]),
-        ),
-        (vec![opened(5)], Deposit { amount: INTEGER_MAX - 4 }, Err(Code::LimitExceeded)),
-        (vec![opened(5)], Withdraw { amount: 5 }, Ok(vec![MoneyWithdrawn { amount: 5 }])),
-        (vec![opened(5)], Withdraw { amount: 6 }, Err(Code::InsufficientFunds)),
-        (vec![opened(5), MoneyWithdrawn { amount: 4 }], CloseAccount {}, Err(Code::NotEmpty)),
-        (
-            vec![opened(5), MoneyWithdrawn { amount: 5 }],
-            CloseAccount {},
-            Ok(vec![AccountClosed {}]),
-        ),
-        (vec![opened(0), AccountClosed {}], Deposit { amount: 1 }, Err(Code::Closed)),
-        (vec![opened(0), AccountClosed {}], CloseAccount {}, Err(Code::Closed)),
-        (
-            vec![opened(0), AccountClosed {}],
-            OpenAccount { initial_balance: 0 },
-            Err(Code::AlreadyExists),
-        ),
-    ] {
-        assert_eq!(decide(&given, when.clone()), then, "{given:?} {when:?}");
+fn an_account_is_opened_once() {
+    given::<Account>([]).when(OpenAccount { initial_balance: 5 }).then([opened(5)]);
+    given::<Account>([opened(5)])
+        .when(OpenAccount { initial_balance: 5 })
+        .then_rejected(Code::AlreadyExists);
+    given::<Account>([opened(0), AccountClosed {}])
+        .when(OpenAccount { initial_balance: 0 })
+        .then_rejected(Code::AlreadyExists);
+}
+
+#[test]
+fn a_balance_stays_within_its_bounds() {
+    given::<Account>([opened(5)]).when(Deposit { amount: 1 }).then([MoneyDeposited { amount: 1 }]);
+    given::<Account>([opened(5)])
+        .when(Deposit { amount: INTEGER_MAX - 5 })
+        .then([MoneyDeposited { amount: INTEGER_MAX - 5 }]);
+    given::<Account>([opened(5)])
+        .when(Deposit { amount: INTEGER_MAX - 4 })
+        .then_rejected(Code::LimitExceeded);
+    given::<Account>([opened(5)]).when(Withdraw { amount: 5 }).then([MoneyWithdrawn { amount: 5 }]);
+    given::<Account>([opened(5)])
+        .when(Withdraw { amount: 6 })
+        .then_rejected(Code::InsufficientFunds);
+}
+
+#[test]
+fn what_is_not_open_takes_nothing() {
+    given::<Account>([]).when(Deposit { amount: 1 }).then_rejected(Code::NotFound);
+    for command in [Deposit { amount: 1 }, Withdraw { amount: 1 }, CloseAccount { sweep_to: None }]
+    {
+        given::<Account>([opened(0), AccountClosed {}]).when(command).then_rejected(Code::Closed);
     }
+}
+
+#[test]
+fn an_account_is_closed_empty() {
+    let close = || CloseAccount { sweep_to: None };
+    given::<Account>([opened(5), MoneyWithdrawn { amount: 4 }])
+        .when(close())
+        .then_rejected(Code::NotEmpty);
+    given::<Account>([opened(5), MoneyWithdrawn { amount: 5 }])
+        .when(close())
+        .then([AccountClosed {}]);
+}
+
+#[test]
+fn what_is_left_can_go_to_another_account() {
+    let sweep = || CloseAccount { sweep_to: Some("b".into()) };
+    given::<Account>([opened(7)])
+        .and::<Account>("b", [opened(1)])
+        .when(sweep())
+        .appending::<Account>("b", [MoneyDeposited { amount: 7 }])
+        .then([MoneyWithdrawn { amount: 7 }, AccountClosed {}]);
+    given::<Account>([opened(0)])
+        .and::<Account>("b", [opened(1)])
+        .when(sweep())
+        .then([AccountClosed {}]);
+    given::<Account>([opened(7)]).when(sweep()).then_rejected(Code::NotFound);
+    given::<Account>([opened(7)]).of("b").when(sweep()).then_rejected(Code::InvalidField);
+    given::<Account>([opened(7)])
+        .and::<Account>("b", [opened(0), AccountClosed {}])
+        .when(sweep())
+        .then_rejected(Code::Closed);
+    given::<Account>([opened(7)])
+        .and::<Account>("b", [opened(INTEGER_MAX)])
+        .when(sweep())
+        .then_rejected(Code::LimitExceeded);
+}
+
+#[test]
+fn projections_show_what_happened() {
+    let day = 86_400_000;
+    let events = || [opened(5), MoneyDeposited { amount: 3 }];
+    projected::<DailySummary>()
+        .given::<Account>("a", events())
+        .at(Time(1_767_225_600_000 + day))
+        .given::<Account>("b", [opened(9), MoneyWithdrawn { amount: 9 }, AccountClosed {}])
+        .then(
+            r#"{"summary": {"deposits": 17, "withdrawals": 9, "netChange": 8}, "days": {
+                "2026-01-01": {"deposits": 8, "withdrawals": 0, "netChange": 8},
+                "2026-01-02": {"deposits": 9, "withdrawals": 9, "netChange": 0}}}"#,
+        );
+    projected::<AccountBalances>()
+        .given::<Account>("a", events())
+        .then(r#"{"balances": {"a": {"balance": 8, "lastUpdated": "2026-01-01T00:00:00.000Z"}}}"#);
 }

@@ -1,0 +1,190 @@
+//! Building a commit: from what was decided to the line it is stored as and the rows it changes.
+//!
+//! Owns what a commit records of its command, and the versions of its events in their streams.
+//! Refuses to decide anything.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::access::Access;
+use super::apply::{self, FoldStop, split_state};
+use super::propose::{Answered, CommandInput, answered};
+use super::{Engine, repeats};
+use crate::chain::{FORMAT_VERSION, hex, sha256};
+use crate::commit::{self, Commit, hex16};
+use crate::decider::{Appended, NewEvents};
+use crate::errors::{Code, Problem};
+use crate::ids;
+use crate::limits::{COMMIT_BYTES_MAX, INTEGER_MAX};
+use crate::read::Stop;
+use crate::time::Time;
+
+/// What a decision made.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// Of the command's own stream; at least one.
+    pub events: NewEvents,
+    /// Of other streams.
+    pub appended: Vec<Appended>,
+    /// Version of the own stream before.
+    pub version: u64,
+    /// What the decision drew.
+    pub entropy: Option<[u8; 16]>,
+}
+
+/// A commit, ready to be proposed.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub answered: Answered,
+    pub line: String,
+    pub folded: apply::Folded,
+    /// The genesis line, with the first commit of a log.
+    pub genesis: Option<String>,
+}
+
+/// An event on its way into a commit: stream, version in it, type, data.
+type Placed<'a> = (Cow<'a, str>, u64, &'a str, &'a str);
+
+impl Engine {
+    /// The commit's line and what it changes.
+    pub(super) fn build(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+        made: &Made,
+    ) -> Result<Result<Built, Problem>, FoldStop> {
+        let now = self.now(input.stamp);
+        let metadata = input.metadata;
+        let borrowed = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
+        let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
+        let placed = match self.place(access, &stream, made) {
+            Ok(placed) => placed,
+            Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
+            Err(Stop::Fault(what)) => return Err(FoldStop::Corrupt(what)),
+        };
+        if let Some(problem) = repeats::miscounted(&metadata.event_ids, placed.len()) {
+            return Ok(Err(problem));
+        }
+        let genesis = self.genesis_line(now);
+        let settings_differ = genesis.is_none() && self.head.settings != self.settings;
+        let guest_differs = genesis.is_none() && self.head.guest != self.guest;
+        let mut commit = Commit {
+            position: self.head.position.saturating_add(1),
+            time: Cow::Owned(now.to_iso()),
+            clock: (now != input.stamp.clock).then(|| Cow::Owned(input.stamp.clock.to_iso())),
+            actor: borrowed(&metadata.actor),
+            correlation_id: borrowed(&metadata.correlation_id),
+            causation_id: borrowed(&metadata.causation_id),
+            traceparent: borrowed(&metadata.traceparent),
+            meta: metadata.meta.as_deref(),
+            entropy: made.entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
+            settings: settings_differ.then_some(self.settings.as_str()),
+            guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
+            command: Some(self.command(input)),
+            cause: None,
+            events: Vec::with_capacity(placed.len()),
+            reactions: None,
+            hash: None,
+        };
+        let mut ids = metadata.event_ids.iter().map(|id| Cow::Borrowed(id.as_str()));
+        for (stream, version, event_type, data) in placed {
+            commit.events.push(commit::Event {
+                id: ids.next(),
+                event_type: Cow::Borrowed(event_type),
+                schema_version: None,
+                stream,
+                version,
+                data,
+            });
+        }
+        let line = commit.line();
+        if let Some(problem) = too_much(&line, commit.last_position()) {
+            return Ok(Err(problem));
+        }
+        let folded = apply::apply(self, access, &commit)?;
+        let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
+        Ok(Ok(Built { answered, line, folded, genesis }))
+    }
+
+    /// The decision's events, the own ones first, each with its place in its stream.
+    fn place<'m>(
+        &self,
+        access: &mut Access<'_>,
+        stream: &'m str,
+        made: &'m Made,
+    ) -> Result<Vec<Placed<'m>>, Stop> {
+        let own = made.events.iter().zip(made.version.saturating_add(1)..);
+        let mut placed: Vec<Placed<'m>> = own
+            .map(|((event_type, data), version)| (stream.into(), version, &**event_type, &**data))
+            .collect();
+        for Appended { aggregate_type, id, event_type, data } in &made.appended {
+            let name = ids::stream_name(aggregate_type, id);
+            let before = placed.iter().rev().find(|(stream, ..)| *stream == name);
+            let before = match before {
+                Some((_, version, ..)) => *version,
+                None => self.version_of(access, aggregate_type, id)?,
+            };
+            placed.push((name.into(), before.saturating_add(1), event_type, data));
+        }
+        Ok(placed)
+    }
+
+    fn version_of(
+        &self,
+        access: &mut Access<'_>,
+        aggregate_type: &str,
+        id: &str,
+    ) -> Result<u64, Stop> {
+        let known = self.registry.by_type(aggregate_type);
+        let (index, _) = known.ok_or_else(|| {
+            Stop::Fault(format!("an event of {aggregate_type}, which is not registered"))
+        })?;
+        match access.row(self.views.aggregate(index), id.as_bytes())? {
+            Some(bytes) => split_state(&bytes).map(|(version, _)| version),
+            None => Ok(0),
+        }
+    }
+
+    fn command<'a>(&self, input: &CommandInput<'a>) -> commit::Command<'a> {
+        let key = input.metadata.key.as_ref();
+        commit::Command {
+            name: Cow::Borrowed(input.command.name),
+            version: input.command.version,
+            data: self.record_commands.then_some(input.data),
+            sha256: (!self.record_commands)
+                .then(|| Cow::Owned(hex(&sha256(&[input.data.as_bytes()])))),
+            key: key.map(|(key, _)| Cow::Owned(key.clone())),
+            request: key.map(|(_, request)| Cow::Owned(hex(request))),
+        }
+    }
+
+    /// The genesis line, when this would be the first commit of the log.
+    fn genesis_line(&self, now: Time) -> Option<String> {
+        let genesis = self.genesis.as_ref().filter(|genesis| genesis.line.is_none())?;
+        let genesis = commit::Genesis {
+            position: 0,
+            format: FORMAT_VERSION,
+            partition: Cow::Borrowed(&self.partition),
+            incarnation: Cow::Owned(hex16(&genesis.incarnation)),
+            time: Cow::Owned(now.to_iso()),
+            settings: &self.settings,
+            guest: Cow::Borrowed(&self.guest),
+        };
+        Some(genesis.line())
+    }
+}
+
+/// A commit that can not be stored.
+fn too_much(line: &str, last: u64) -> Option<Problem> {
+    if line.len() > COMMIT_BYTES_MAX {
+        let bytes = line.len();
+        let detail =
+            format!("the commit would have {bytes} bytes; at most {COMMIT_BYTES_MAX} are stored");
+        let problem = Problem::new(Code::TooLarge, detail);
+        return Some(problem.number("limit", COMMIT_BYTES_MAX as u64));
+    }
+    (last > INTEGER_MAX)
+        .then(|| Problem::new(Code::LimitExceeded, "the partition has no positions left"))
+}
