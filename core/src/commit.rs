@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 
 use crate::chain::{HASH_HOLE, hex};
 use crate::json::{push_string, push_unsigned};
+use crate::protocol::OpenSettings;
+use crate::registry::Registry;
 
 /// Schema version of an event that states none.
 pub const SCHEMA_VERSION: &str = "1.0.0";
@@ -249,15 +251,27 @@ impl Line {
     }
 }
 
-/// The text of a settings member: what reaches decisions, in one fixed order.
-pub fn settings_text(idempotency_days: u32, record_commands: bool) -> String {
+/// The text of a settings member: what reaches decisions and the fold, in one fixed order.
+pub fn settings_text(settings: &OpenSettings, registry: &Registry) -> String {
     let mut out = String::from("{\"idempotencyDays\":");
-    push_unsigned(&mut out, idempotency_days.into());
-    out.push_str(if record_commands {
-        ",\"recordCommands\":true}"
+    push_unsigned(&mut out, settings.idempotency_days.into());
+    out.push_str(if settings.record_commands {
+        ",\"recordCommands\":true"
     } else {
-        ",\"recordCommands\":false}"
+        ",\"recordCommands\":false"
     });
+    out.push_str(",\"snapshotEvery\":{");
+    for (index, spec) in registry.aggregates.iter().map(|a| a.spec()).enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_string(&mut out, spec.aggregate_type);
+        out.push(':');
+        push_unsigned(&mut out, settings.snapshot_every.unwrap_or(spec.snapshot_every).into());
+    }
+    out.push_str("},\"snapshotsKept\":");
+    push_unsigned(&mut out, settings.snapshots_kept.into());
+    out.push('}');
     out
 }
 

@@ -35,6 +35,8 @@ pub struct AggregateSpec {
     pub id_field: &'static str,
     /// Raised when the bytes of a folded state can change.
     pub revision: u32,
+    /// A snapshot is taken every so many events, unless the host is set otherwise; 0 for none.
+    pub snapshot_every: u32,
     /// Every event type it can produce.
     pub events: &'static [&'static str],
     /// Its commands.
@@ -254,6 +256,8 @@ pub trait AnyAggregate {
         record: &Record<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), String>;
+    /// A stored state as JSON.
+    fn state_json(&self, state: &[u8]) -> Result<String, Stop>;
     /// The JSON that the query shows.
     fn show(
         &self,
@@ -312,6 +316,11 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         *out =
             postcard::to_extend(&state, core::mem::take(out)).map_err(|e| format!("state: {e}"))?;
         Ok(())
+    }
+
+    fn state_json(&self, state: &[u8]) -> Result<String, Stop> {
+        let state: A::State = stored(state)?;
+        serde_json::to_string(&state).map_err(|e| Stop::Fault(format!("state as JSON: {e}")))
     }
 
     fn show(

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::Deserialize;
 
 use crate::chain::FORMAT_VERSION;
-use crate::engine::{Engine, FoldStop, Proposal, Supplied};
+use crate::engine::{Engine, FoldStop, Missing, Proposal, Refold, Supplied};
 use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
@@ -24,6 +24,7 @@ use crate::protocol::{
     ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome,
     Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status,
 };
+use crate::read::Stop;
 use crate::registry::Registry;
 
 /// A module's state.
@@ -60,6 +61,8 @@ struct Staging {
     supplied: Supplied,
     asked: Vec<Query>,
     rounds: u32,
+    /// A state that is folded first, and what its page reads.
+    refold: Option<(Refold, Supplied)>,
 }
 
 #[derive(Debug)]
@@ -261,6 +264,7 @@ impl Opened {
                     supplied,
                     asked: Vec::new(),
                     rounds: 0,
+                    refold: None,
                 });
                 self.continue_stage(routes, staging)
             }
@@ -285,7 +289,11 @@ impl Opened {
             staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
         let Handled { answer, kind, proposal } = match handled {
             Ok(handled) => handled,
-            Err(queries) if !too_much => {
+            Err(Missing { refold: Some(wanted), .. }) => {
+                staging.refold = Some((Refold::new(wanted), Supplied::default()));
+                return self.continue_refold(routes, staging);
+            }
+            Err(Missing { queries, .. }) if !too_much => {
                 staging.asked.clone_from(&queries);
                 self.under_way = UnderWay::Stage(staging);
                 return encode(&StageStep::Need(queries));
@@ -304,6 +312,32 @@ impl Opened {
         encode(&StageStep::Done(outcome(answer, kind, proposed, self.engine.checkpoint_due())))
     }
 
+    /// Folds a stream again for the input under way, a page at a time: what a page read is dropped
+    /// with it, and counts neither as a round nor against the bytes of a stage.
+    fn continue_refold(&mut self, routes: &[Route], mut staging: Box<Staging>) -> Answered {
+        while let Some((mut refold, supplied)) = staging.refold.take() {
+            let mut access = self.engine.access(&supplied);
+            let step = refold.step(&self.engine, &mut access);
+            let queries = access.take_misses();
+            match step {
+                Ok(true) => self.engine.refolded(&mut staging.supplied, refold),
+                Ok(false) => staging.refold = Some((refold, Supplied::default())),
+                Err(Stop::Miss) => {
+                    staging.refold = Some((refold, supplied));
+                    staging.asked.clone_from(&queries);
+                    self.under_way = UnderWay::Stage(staging);
+                    return encode(&StageStep::Need(queries));
+                }
+                Err(Stop::Fault(what)) => {
+                    let problem = Problem::new(Code::Internal, what);
+                    let answer = Answer::problem(&problem);
+                    return encode(&StageStep::Done(outcome(answer, Kind::Read, None, false)));
+                }
+            }
+        }
+        self.continue_stage(routes, staging)
+    }
+
     fn supply(&mut self, routes: &[Route], answers: Vec<Supply>) -> Answered {
         let asked = match &self.under_way {
             UnderWay::Nothing => return refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
@@ -317,6 +351,10 @@ impl Opened {
             UnderWay::Nothing => refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
             UnderWay::Stage(mut staging) => {
                 let asked = core::mem::take(&mut staging.asked);
+                if let Some((_, supplied)) = &mut staging.refold {
+                    self.engine.supply(supplied, asked, answers);
+                    return self.continue_refold(routes, staging);
+                }
                 self.engine.supply(&mut staging.supplied, asked, answers);
                 staging.rounds = staging.rounds.saturating_add(1);
                 self.continue_stage(routes, staging)

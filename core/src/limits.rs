@@ -38,6 +38,10 @@ pub const STAGE_ROUNDS_MAX: u32 = 64;
 pub const STAGE_READ_BYTES_MAX: usize = 4 << 20;
 /// Commits handed to the guest in one fold.
 pub const FOLD_COMMITS_MAX: u32 = 4_096;
+/// Records of a stream that one step of folding it again takes in.
+pub const REFOLD_PAGE: u32 = 128;
+/// A snapshot of a version that this divides stays for ever.
+pub const SNAPSHOT_STAYS_EVERY: u64 = 500;
 /// Positions in one chunk of an index.
 pub const POSTINGS_CHUNK: u32 = 128;
 /// Expired idempotency keys that one commit drops.

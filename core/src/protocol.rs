@@ -18,7 +18,7 @@ mod stage;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,12 +155,31 @@ pub struct OpenSettings {
     pub idempotency_days: u32,
     /// Whether commits record the command's payload, or only its SHA-256.
     pub record_commands: bool,
+    /// Events between two snapshots of a stream, 0 for none; `None`: as each aggregate says.
+    pub snapshot_every: Option<u32>,
+    /// The newest so many snapshots of a stream are kept.
+    pub snapshots_kept: u32,
     /// Bytes a request's body may have; told in the answer to one that has more.
     pub body_bytes_max: u64,
     /// Bytes of rows the cache may hold.
     pub row_cache_max: u64,
     /// Bytes the guest's allocator may hand out.
     pub guest_memory_max: u64,
+}
+
+impl Default for OpenSettings {
+    /// What a native host has when nothing is set.
+    fn default() -> Self {
+        Self {
+            idempotency_days: 7,
+            record_commands: true,
+            snapshot_every: None,
+            snapshots_kept: 3,
+            body_bytes_max: 256 << 10,
+            row_cache_max: 16 << 20,
+            guest_memory_max: 64 << 20,
+        }
+    }
 }
 
 /// Answer to [`Op::Open`].

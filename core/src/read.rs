@@ -83,11 +83,18 @@ impl<'a, 'e> Rows<'a, 'e> {
 pub struct Reader<'a, 'e> {
     access: &'a mut Access<'e>,
     view: ViewId,
+    /// Records beyond this position have not happened yet.
+    until: u64,
 }
 
 impl<'a, 'e> Reader<'a, 'e> {
     pub(crate) const fn new(access: &'a mut Access<'e>, view: ViewId) -> Self {
-        Self { access, view }
+        Self { access, view, until: u64::MAX }
+    }
+
+    /// Reads as of a position. Rows are as of now.
+    pub(crate) const fn until(access: &'a mut Access<'e>, view: ViewId, until: u64) -> Self {
+        Self { access, view, until }
     }
 
     /// A row of the view.
@@ -126,6 +133,11 @@ impl<'a, 'e> Reader<'a, 'e> {
         limit: u32,
     ) -> Result<Vec<u64>, Stop> {
         let term = postings::stream_term(&ids::stream_name(aggregate_type, id));
+        let as_of = (self.until < u64::MAX).then(|| self.until.saturating_add(1));
+        let before = match (before, as_of) {
+            (Some(before), Some(as_of)) => Some(before.min(as_of)),
+            (before, as_of) => before.or(as_of),
+        };
         postings::before(self.access, self.access.postings_view(), &term, before, limit)
     }
 

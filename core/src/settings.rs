@@ -127,6 +127,10 @@ pub struct Settings {
     pub record_commands: bool,
     /// Days an idempotency key is remembered.
     pub idempotency_days: u32,
+    /// Events between two snapshots of a stream; `None`: as each aggregate says.
+    pub snapshot_every: Option<u32>,
+    /// Snapshots of a stream that are kept.
+    pub snapshots_kept: u32,
     /// Partitions kept open at a time.
     pub partitions_open_max: u32,
     /// Seed of clock and entropy, for tests.
@@ -168,6 +172,8 @@ impl Settings {
             tail_events_max: reader.number("tail_events_max")?,
             record_commands: reader.switch("record_commands")?,
             idempotency_days: reader.small("idempotency_days")?,
+            snapshot_every: reader.optional("snapshot_every")?,
+            snapshots_kept: reader.small("snapshots_kept")?,
             partitions_open_max: reader.small("partitions_open_max")?,
             test_stamps: Some(reader.text("test_stamps")).filter(|seed| !seed.is_empty()),
         })
@@ -178,6 +184,8 @@ impl Settings {
         OpenSettings {
             idempotency_days: self.idempotency_days,
             record_commands: self.record_commands,
+            snapshot_every: self.snapshot_every,
+            snapshots_kept: self.snapshots_kept,
             body_bytes_max: self.body_bytes_max,
             row_cache_max: self.row_cache_max,
             guest_memory_max: self.guest_memory_max,
@@ -228,6 +236,10 @@ impl Reader<'_> {
     fn small(&mut self, name: &str) -> Result<u32, InvalidSetting> {
         // The table's ranges fit; the tests hold that too.
         self.number(name).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    fn optional(&mut self, name: &str) -> Result<Option<u32>, InvalidSetting> {
+        if self.text(name).is_empty() { Ok(None) } else { self.small(name).map(Some) }
     }
 
     fn switch(&mut self, name: &str) -> Result<bool, InvalidSetting> {

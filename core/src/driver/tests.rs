@@ -36,6 +36,8 @@ fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
     let settings = OpenSettings {
         idempotency_days: 7,
         record_commands: true,
+        snapshot_every: None,
+        snapshots_kept: 3,
         body_bytes_max: 1 << 18,
         row_cache_max,
         guest_memory_max: 64 << 20,

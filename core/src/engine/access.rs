@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::cache::{Cache, KeyBytes, KeyRef, Row, SlotId, ViewId};
 use super::overlay::{Overlay, Target};
 use super::postings::List;
+use super::refold::Wanted;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
@@ -25,6 +26,8 @@ use crate::read::{KeyValue, Stop};
 #[derive(Debug, Default)]
 pub struct Supplied {
     others: BTreeMap<Query, Answer>,
+    /// States folded for this input.
+    pub(super) refolded: BTreeMap<Wanted, Vec<u8>>,
     /// Bytes supplied so far.
     pub bytes: usize,
 }
@@ -46,7 +49,7 @@ pub struct Access<'e> {
     cache: &'e Cache,
     views: &'e Views,
     unstored: &'e [Unstored],
-    supplied: &'e Supplied,
+    pub(super) supplied: &'e Supplied,
     /// Position of the last commit taken in.
     head: u64,
     /// What this attempt changed.
@@ -54,6 +57,8 @@ pub struct Access<'e> {
     /// The row last looked for: reading, counting and writing one looks once.
     last: Option<(ViewId, KeyBytes, SlotId)>,
     misses: BTreeSet<Query>,
+    /// A state that is to be folded first.
+    pub(super) wanted: Option<Wanted>,
 }
 
 impl Supplied {
@@ -118,7 +123,7 @@ impl<'e> Access<'e> {
         overlay: Overlay,
     ) -> Self {
         let misses = BTreeSet::new();
-        Self { cache, views, unstored, supplied, head, overlay, last: None, misses }
+        Self { cache, views, unstored, supplied, head, overlay, last: None, misses, wanted: None }
     }
 
     /// The view that indexes records.

@@ -17,6 +17,7 @@ use super::keys::{
 };
 use super::overlay::{Overlay, Target};
 use super::postings::Appended;
+use super::snapshots::{self, Policy};
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
 use super::{Engine, Fault, postings, set_progress};
 use crate::commit::{Commit, Event};
@@ -62,7 +63,18 @@ pub struct Folded {
     created: Vec<Name>,
     event_types: Vec<Name>,
     oldest_key: Option<Option<(u64, Time)>>,
+    /// Snapshots that are kept more than before.
+    snapshots: i64,
+    /// The policy, when this commit brings another one.
+    policy: Option<Policy>,
     faults: Vec<(ViewId, Fault)>,
+}
+
+impl Folded {
+    /// The policy that holds for the commit.
+    fn policy<'p>(&'p self, engine: &'p Engine) -> &'p Policy {
+        self.policy.as_ref().unwrap_or(&engine.policy)
+    }
 }
 
 /// Version and state of a stream's row.
@@ -93,6 +105,7 @@ pub fn apply(
     let mut folded = Folded {
         position: commit.last_position(),
         time,
+        policy: settings.as_deref().map(|text| Policy::of(text, &engine.registry)),
         settings,
         guest: commit.guest.as_deref().map(ToString::to_string),
         ..Folded::default()
@@ -166,6 +179,7 @@ fn apply_stream(
         )));
     }
     out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
+    let start = out.len();
     if let Some((_, aggregate)) = known {
         aggregate.evolve(state, record, &mut out).map_err(Stop::Fault)?;
     }
@@ -173,7 +187,16 @@ fn apply_stream(
         values.extend_from_slice(&out);
         Ok(values)
     })?;
+    let taken = match known {
+        Some((index, aggregate)) if folded.policy(engine).due(index, *version) => {
+            let state = out.get(start..).unwrap_or_default();
+            let revision = aggregate.spec().revision;
+            snapshots::take(access, folded.policy(engine), record, revision, state)
+        }
+        _ => Ok(0),
+    };
     access.overlay.scratch = out;
+    folded.snapshots = folded.snapshots.saturating_add(taken?);
     Ok(())
 }
 
@@ -299,6 +322,10 @@ impl Engine {
             self.head.idempotency_days = idempotency_days(&settings);
             self.head.settings = settings;
         }
+        if let Some(policy) = folded.policy.take() {
+            self.policy = policy;
+        }
+        self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots);
         if let Some(guest) = folded.guest.take() {
             self.head.guest = guest;
         }

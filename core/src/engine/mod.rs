@@ -20,8 +20,10 @@ mod open;
 mod overlay;
 pub mod postings;
 mod propose;
+mod refold;
 mod repeats;
 mod search;
+pub mod snapshots;
 mod views;
 
 use alloc::collections::BTreeMap;
@@ -40,6 +42,7 @@ pub use open::OpenError;
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
+pub use refold::{Missing, Refold, Wanted};
 pub use repeats::position_of;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
 pub use views::ViewState;
@@ -89,6 +92,8 @@ pub struct Head {
     pub streams: BTreeMap<String, u64>,
     /// Events by event type.
     pub events: BTreeMap<String, u64>,
+    /// Snapshots that are kept.
+    pub snapshots: u64,
 }
 
 /// A projection out of service.
@@ -111,6 +116,8 @@ pub struct Engine {
     settings: String,
     guest: String,
     record_commands: bool,
+    /// By the settings that hold in the log.
+    policy: snapshots::Policy,
     partition: String,
     /// The genesis line to store with the first commit.
     genesis: Option<Genesis>,
@@ -214,6 +221,12 @@ impl Engine {
     /// Frees room, when an input is settled and nothing refers to rows.
     pub fn evict(&mut self) {
         self.cache.evict();
+    }
+
+    /// Keeps a state that was folded for an input.
+    pub fn refolded(&self, supplied: &mut Supplied, refold: Refold) {
+        let (wanted, state) = refold.finish();
+        supplied.refolded.insert(wanted, state);
     }
 
     /// Takes a proposal in.

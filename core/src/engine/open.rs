@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
+use super::snapshots::Policy;
 use super::views::{ViewState, Views};
 use super::{Engine, Genesis, Head};
 use crate::chain::{FORMAT_VERSION, hex};
@@ -35,7 +36,7 @@ pub(super) struct Checkpoint {
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
-pub(super) const CHECKPOINT_VERSION: u8 = 2;
+pub(super) const CHECKPOINT_VERSION: u8 = 3;
 
 impl Engine {
     /// Opens a partition's log, up to its checkpoint.
@@ -73,14 +74,19 @@ impl Engine {
         let fold_after = head.position;
         let settings = &open.settings;
         let seeded = usize::try_from(settings.row_cache_max).unwrap_or(usize::MAX);
+        let stated = settings_text(settings, &registry);
+        // A log that does not exist yet begins with these settings.
+        let holding = if genesis.is_some() { &stated } else { &head.settings };
+        let policy = Policy::of(holding, &registry);
         let engine = Self {
             registry,
             cache: Cache::new(seeded, open.hash_seed),
             views,
             head,
-            settings: settings_text(settings.idempotency_days, settings.record_commands),
+            settings: stated,
             guest: hex(&open.guest),
             record_commands: settings.record_commands,
+            policy,
             partition: open.partition.clone(),
             genesis,
             unstored: Vec::new(),

@@ -13,12 +13,13 @@ use super::Engine;
 use super::access::Access;
 use super::apply::{FoldStop, Taken, split_state};
 use super::build::{Built, Made};
+use super::refold::Missing;
 use crate::chain::HASH_HOLE;
 use crate::commit::Commit;
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, Reads};
 use crate::errors::{Code, Problem};
 use crate::ids;
-use crate::protocol::{Query, Stamp};
+use crate::protocol::Stamp;
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -134,16 +135,16 @@ pub enum Decided {
 pub(super) type Attempt<T> = Result<T, Stop>;
 
 impl Engine {
-    /// Decides a command. `Err` names the reads that are missing; nothing changes either way.
+    /// Decides a command. `Err` names what is missing; nothing changes either way.
     pub fn propose(
         &self,
         mut access: Access<'_>,
         input: &CommandInput<'_>,
-    ) -> Result<Decided, Vec<Query>> {
+    ) -> Result<Decided, Missing> {
         let fault = |what: String| Decided::Rejected(Problem::new(Code::Internal, what));
         let decision = match self.decide(&mut access, input) {
             Ok(decision) => decision,
-            Err(Stop::Miss) => return Err(access.take_misses()),
+            Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => return Ok(fault(what)),
         };
         let made = match decision {
@@ -158,7 +159,7 @@ impl Engine {
                 Ok(Decided::Proposed(answered, Box::new(Proposal { first, last, line, taken })))
             }
             Ok(Err(problem)) => Ok(Decided::Rejected(problem)),
-            Err(FoldStop::Need(_)) => Err(access.take_misses()),
+            Err(FoldStop::Need(_)) => Err(access.take_missing()),
             Err(FoldStop::Corrupt(what)) => Ok(fault(what)),
         }
     }

@@ -22,10 +22,13 @@ pub const IDEMPOTENCY: ViewId = 1;
 pub const STREAMS: ViewId = 2;
 /// Why projections are out of service. Outside the digest.
 pub const FAULTS: ViewId = 3;
+/// States of streams as of some versions. Outside the digest.
+pub const SNAPSHOTS: ViewId = 4;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 4;
+const AGGREGATES: ViewId = 5;
 
-const OWN: [(&str, u32); 4] = [("postings", 1), ("idempotency", 1), ("streams", 1), ("~faults", 1)];
+const OWN: [(&str, u32); 5] =
+    [("postings", 1), ("idempotency", 1), ("streams", 1), ("~faults", 1), ("~snapshots", 1)];
 
 /// What the checkpoint keeps of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

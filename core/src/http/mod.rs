@@ -13,6 +13,7 @@ mod events;
 mod openapi;
 mod process;
 mod projections;
+mod queries;
 mod request;
 mod routes;
 mod stats;
@@ -23,11 +24,10 @@ pub use answer::Answer;
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
-use crate::engine::{Access, Decided, Engine, Proposal};
+use crate::engine::{Access, Decided, Engine, Missing, Proposal};
 use crate::errors::{Code, Problem};
-use crate::protocol::{Kind, Process, Query, Stamp};
+use crate::protocol::{Kind, Process, Stamp};
 use crate::read::Stop;
-use alloc::vec::Vec;
 
 /// An answer, and the commit it belongs to.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Handled {
     pub proposal: Option<Proposal>,
 }
 
-/// Handles one parsed request. `Err` names the reads that are missing; nothing changes either way.
+/// Handles one parsed request. `Err` names what is missing; nothing changes either way.
 pub fn handle(
     engine: &Engine,
     routes: &[Route],
@@ -48,7 +48,7 @@ pub fn handle(
     parsed: &Parsed,
     stamp: &Stamp,
     process: &Process,
-) -> Result<Handled, Vec<Query>> {
+) -> Result<Handled, Missing> {
     if let Action::Command { aggregate, command } = parsed.action {
         let input = commands::input(aggregate, command, parsed, stamp);
         return Ok(match engine.propose(access, &input)? {
@@ -67,7 +67,8 @@ pub fn handle(
         });
     }
     let answer = match parsed.action {
-        Action::Query { aggregate } => stats::query(engine, &mut access, aggregate, parsed),
+        Action::Query { aggregate } => queries::state(engine, &mut access, aggregate, parsed),
+        Action::Snapshot { aggregate } => queries::snapshot(engine, &mut access, aggregate, parsed),
         Action::AggregateStats => stats::aggregate(engine, &mut access, parsed),
         Action::Stats => stats::all(engine, &mut access, parsed, process),
         Action::EventStream => events::stream(engine, &mut access, parsed),
@@ -86,7 +87,7 @@ pub fn handle(
     };
     match answer {
         Ok(answer) => Ok(read(answer, Kind::Read)),
-        Err(Stop::Miss) => Err(access.take_misses()),
+        Err(Stop::Miss) => Err(access.take_missing()),
         Err(Stop::Fault(what)) => {
             let detail = alloc::format!("the answer could not be made: {what}");
             Ok(read(Answer::problem(&Problem::new(Code::Internal, detail)), Kind::Read))

@@ -43,6 +43,11 @@ pub enum Action {
         /// Which kind.
         aggregate: &'static AggregateSpec,
     },
+    /// Shows an aggregate's latest snapshot.
+    Snapshot {
+        /// Which kind.
+        aggregate: &'static AggregateSpec,
+    },
     /// Lists one stream.
     EventsOf {
         /// Which kind.
@@ -158,6 +163,13 @@ const EVENTS_OF_PARAMS: &[Param] = &[
     },
 ];
 
+const STATE_PARAMS: &[Param] = &[
+    Param { name: "atVersion", kind: ParamKind::Version, doc: "As of this version of the stream" },
+    Param { name: "atTime", kind: ParamKind::Time, doc: "As of this time, inclusive" },
+    Param { name: "toSequence", kind: ParamKind::Version, doc: "The same as atVersion" },
+    Param { name: "toTimestamp", kind: ParamKind::Time, doc: "The same as atTime" },
+];
+
 const EXPORT_PARAMS: &[Param] = &[Param {
     name: "after",
     kind: ParamKind::Position,
@@ -200,35 +212,47 @@ const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
 /// Path, action, summary, query parameters, errors of a route that is not the registry's.
 type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Code]);
 
+/// The routes that every registered aggregate has.
+fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
+    for command in aggregate.commands {
+        routes.push(Route {
+            method: "POST",
+            path: format!("/commands/{}", command.path),
+            action: Action::Command { aggregate, command },
+            summary: command.summary.into(),
+            params: &[],
+            errors: command.rejections,
+        });
+    }
+    let name = aggregate.name;
+    routes.push(get(
+        format!("/queries/{name}/{{id}}"),
+        Action::Query { aggregate },
+        format!("The state of one {name}, now or as of a version or time"),
+        STATE_PARAMS,
+        NOT_FOUND,
+    ));
+    routes.push(get(
+        format!("/snapshots/{name}/{{id}}"),
+        Action::Snapshot { aggregate },
+        format!("The latest snapshot of one {name}"),
+        &[],
+        NOT_FOUND,
+    ));
+    routes.push(get(
+        format!("/events/{name}/{{id}}"),
+        Action::EventsOf { aggregate },
+        format!("The events of one {name}"),
+        EVENTS_OF_PARAMS,
+        NOT_FOUND,
+    ));
+}
+
 /// All routes of a registry.
 pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
     for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
-        for command in aggregate.commands {
-            routes.push(Route {
-                method: "POST",
-                path: format!("/commands/{}", command.path),
-                action: Action::Command { aggregate, command },
-                summary: command.summary.into(),
-                params: &[],
-                errors: command.rejections,
-            });
-        }
-        let name = aggregate.name;
-        routes.push(get(
-            format!("/queries/{name}/{{id}}"),
-            Action::Query { aggregate },
-            format!("The state of one {name}"),
-            &[],
-            NOT_FOUND,
-        ));
-        routes.push(get(
-            format!("/events/{name}/{{id}}"),
-            Action::EventsOf { aggregate },
-            format!("The events of one {name}"),
-            EVENTS_OF_PARAMS,
-            NOT_FOUND,
-        ));
+        of_aggregate(aggregate, &mut routes);
     }
     let fixed: [Fixed; 11] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),

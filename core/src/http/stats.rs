@@ -1,6 +1,5 @@
-//! Aggregates over HTTP: the state of one, and statistics of all.
+//! Statistics over HTTP: of all streams, and of one.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,41 +7,13 @@ use alloc::vec::Vec;
 use super::answer::Answer;
 use super::process;
 use super::request::Parsed;
-use crate::decider::AggregateSpec;
-use crate::engine::{Access, Engine, ViewId, split_state};
+use crate::engine::{Access, Engine, ViewId, snapshots, split_state};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::protocol::Process;
-use crate::read::{Reader, Stop};
-
-/// `GET /queries/<name>/{id}`.
-pub fn query(
-    engine: &Engine,
-    access: &mut Access<'_>,
-    spec: &AggregateSpec,
-    parsed: &Parsed,
-) -> Result<Answer, Stop> {
-    let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
-        return Err(Stop::Fault("the aggregate is not registered".into()));
-    };
-    let view = engine.aggregate_view(index);
-    let Some(row) = access.row(view, parsed.id.as_bytes())?.map(Cow::into_owned) else {
-        let detail = format!("there is no {} {}", spec.name, parsed.id);
-        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
-    };
-    let (version, state) = split_state(&row)?;
-    if parsed
-        .known_versions
-        .as_ref()
-        .is_some_and(|known| known.is_empty() || known.contains(&version))
-    {
-        return Ok(Answer::not_modified(version));
-    }
-    let body = aggregate.show(&parsed.id, version, state, &mut Reader::new(access, view))?;
-    Ok(Answer::json(body).header("ETag", format!("\"{version}\"")))
-}
+use crate::read::Stop;
 
 /// Type and view of every kind of stream, by type; streams of unknown types last.
 fn kinds(engine: &Engine) -> Vec<(&'static str, ViewId)> {
@@ -71,8 +42,8 @@ pub fn all(
     let head = engine.head();
     let streams = head.streams.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let mut body = format!(
-        "{{\"totalEvents\":{},\"totalAggregates\":{streams},\"totalSnapshots\":0,\"eventsByType\":{{",
-        head.position
+        "{{\"totalEvents\":{},\"totalAggregates\":{streams},\"totalSnapshots\":{},\"eventsByType\":{{",
+        head.position, head.snapshots
     );
     for (index, (event_type, count)) in head.events.iter().enumerate() {
         if index > 0 {
@@ -157,10 +128,13 @@ pub fn aggregate(
         )));
     };
     let (version, _) = split_state(&row)?;
+    let snapshot = snapshots::latest(access, &stream)?.map(|snapshot| snapshot.version);
     let mut body = String::from("{\"aggregate\":");
     push_string(&mut body, &stream);
+    let shown = snapshot.map_or_else(|| "null".to_string(), |version| version.to_string());
     body.push_str(&format!(
-        ",\"eventCount\":{version},\"latestVersion\":{version},\"hasSnapshot\":false,\"snapshotVersion\":null}}"
+        ",\"eventCount\":{version},\"latestVersion\":{version},\"hasSnapshot\":{},\"snapshotVersion\":{shown}}}",
+        snapshot.is_some()
     ));
     Ok(Answer::json(body))
 }

@@ -147,6 +147,28 @@ pub const TABLE: &[Setting] = &[
         doc: "Days an idempotency key is remembered, in recorded time",
     },
     Setting {
+        name: "snapshot_every",
+        flag: "snapshot-every",
+        environment: "FOLDLOG_SNAPSHOT_EVERY",
+        variable: "SNAPSHOT_EVERY",
+        max: 1_000_000,
+        unit: Unit::Count,
+        doc: "Events between two snapshots of a stream, 0 for none [default: as each aggregate says]",
+        ..TEXT
+    },
+    Setting {
+        name: "snapshots_kept",
+        flag: "snapshots-kept",
+        environment: "FOLDLOG_SNAPSHOTS_KEPT",
+        variable: "SNAPSHOTS_KEPT",
+        native: "3",
+        worker: "3",
+        min: 1,
+        max: 100,
+        unit: Unit::Count,
+        doc: "Newest snapshots of a stream that are kept, beside one of each 500 events",
+    },
+    Setting {
         name: "partitions_open_max",
         flag: "partitions-open-max",
         environment: "FOLDLOG_PARTITIONS_OPEN_MAX",

@@ -128,13 +128,7 @@ impl<P: Projection> Projected<P> {
         let config = Config {
             partition: "main".into(),
             incarnation: [0; 16],
-            settings: OpenSettings {
-                idempotency_days: 7,
-                record_commands: true,
-                body_bytes_max: 1 << 18,
-                row_cache_max: 16 << 20,
-                guest_memory_max: 64 << 20,
-            },
+            settings: OpenSettings::default(),
             host: "native",
             tail_events_max: u64::MAX,
             test_stamps: None,

@@ -145,11 +145,10 @@ fn config(partition: &str, seed: &str) -> Config {
         partition: partition.into(),
         incarnation: test_entropy(seed, 0),
         settings: OpenSettings {
-            idempotency_days: 7,
-            record_commands: true,
             body_bytes_max: BODY_BYTES_MAX as u64,
             row_cache_max: 4 << 20,
             guest_memory_max: 24 << 20,
+            ..OpenSettings::default()
         },
         host: "native",
         tail_events_max: 10_000,

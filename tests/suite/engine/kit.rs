@@ -55,6 +55,7 @@ pub struct Setup {
     pub tail_events_max: u64,
     pub idempotency_days: u32,
     pub record_commands: bool,
+    pub snapshot_every: Option<u32>,
     pub test_stamps: bool,
     pub registry: fn() -> Registry,
 }
@@ -66,6 +67,7 @@ impl Default for Setup {
             tail_events_max: u64::MAX,
             idempotency_days: 7,
             record_commands: true,
+            snapshot_every: None,
             test_stamps: true,
             registry: Registry::standard,
         }
@@ -80,6 +82,8 @@ impl Setup {
             settings: OpenSettings {
                 idempotency_days: self.idempotency_days,
                 record_commands: self.record_commands,
+                snapshot_every: self.snapshot_every,
+                snapshots_kept: 3,
                 body_bytes_max: 1 << 18,
                 row_cache_max: self.row_cache_max,
                 guest_memory_max: 64 << 20,

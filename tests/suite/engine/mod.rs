@@ -15,3 +15,4 @@ mod rows;
 mod stamps;
 mod stores;
 mod traps;
+mod travel;

@@ -46,7 +46,7 @@ impl Plan {
         let mut plan = Self {
             seed,
             events: if long { 100_000 } else { 20 + random.below(160) },
-            steps: if long { 100_000 } else { 400 },
+            steps: if long { 3_000 } else { 400 },
             batch_max: if long { 500 } else { 1 + random.below(6) },
             accounts: if long { 200 } else { 2 + random.below(8) },
             row_cache_max: [64 << 20, 64 << 10, 16 << 10][random.below(3) as usize],

@@ -270,7 +270,7 @@ impl Run {
     fn look(&mut self) -> Checked<()> {
         self.read_log()?;
         let accounts = self.world.borrow().plan.accounts;
-        let id = format!("acc-{}", self.below(accounts));
+        let id = format!("acc-{}", self.tag / 50 + self.below(accounts));
         let (status, body) = kit::run(&mut self.bank, get(&format!("/queries/account/{id}")));
         let account = self.model.accounts.get(&id);
         let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;

@@ -29,6 +29,8 @@ pub enum Sabotage {
     CheckpointAhead,
     /// A block of two commits or more is stored without the last.
     TornBlock,
+    /// A snapshot holds the state of the version before.
+    OffByOneSnapshot,
     /// A deleted row stays.
     KeepDeleted,
     /// A row is read as it was before its last change.
@@ -36,7 +38,7 @@ pub enum Sabotage {
 }
 
 /// All of them.
-pub const ALL: [Sabotage; 13] = [
+pub const ALL: [Sabotage; 14] = [
     Sabotage::AckEarly,
     Sabotage::SkipSync,
     Sabotage::RowsOutsideTheTransaction,
@@ -48,6 +50,7 @@ pub const ALL: [Sabotage; 13] = [
     Sabotage::LoseARow,
     Sabotage::CheckpointAhead,
     Sabotage::TornBlock,
+    Sabotage::OffByOneSnapshot,
     Sabotage::KeepDeleted,
     Sabotage::StaleRow,
 ];

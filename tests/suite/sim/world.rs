@@ -135,6 +135,16 @@ impl Shared {
                 rows.pop();
             }
         }
+        if self.broken(Sabotage::OffByOneSnapshot) {
+            for (_, rows) in write.rows.iter_mut().filter(|(v, _)| v.name == "~snapshots") {
+                for value in rows.iter_mut().filter_map(|(_, value)| value.as_mut()) {
+                    // The last byte of a state is a count of transactions.
+                    if let Some(last) = value.last_mut() {
+                        *last = last.wrapping_sub(1);
+                    }
+                }
+            }
+        }
         if self.broken(Sabotage::KeepDeleted) {
             for (_, rows) in &mut write.rows {
                 rows.retain(|(_, value)| value.is_some());

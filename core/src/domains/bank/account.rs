@@ -153,6 +153,7 @@ impl Aggregate for Account {
         name: "account",
         id_field: "accountId",
         revision: 1,
+        snapshot_every: 10,
         events: &["AccountOpened", "MoneyDeposited", "MoneyWithdrawn", "AccountClosed"],
         commands: COMMANDS,
         query_schema: QUERY_SCHEMA,

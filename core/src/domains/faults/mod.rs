@@ -73,6 +73,7 @@ impl Aggregate for Chaos {
         name: "chaos",
         id_field: "chaosId",
         revision: 1,
+        snapshot_every: 100,
         events: &["Ticked", "TrapSet", "ErrorSet"],
         commands: &[
             command("Trap", "trap"),

@@ -43,6 +43,8 @@ fn open(genesis: Option<String>, head: u64) -> Vec<u8> {
         settings: OpenSettings {
             idempotency_days: 7,
             record_commands: true,
+            snapshot_every: None,
+            snapshots_kept: 3,
             body_bytes_max: 1 << 18,
             row_cache_max: 1 << 20,
             guest_memory_max: 64 << 20,

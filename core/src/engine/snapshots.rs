@@ -1,0 +1,144 @@
+//! Snapshots: states of streams kept along the way, so that no state takes a long fold.
+//!
+//! Owns which are taken, which stay, and their rows. They are caches: outside the digest, and what
+//! can not be read is as good as absent. They are taken by the fold, so a fold from nothing takes
+//! the same ones again.
+//!
+//! Rows of view `~snapshots`: `r` + stream → the newest few, oldest first; `k` + stream, 0, the
+//! version's complement (8 bytes, big-endian, so that newer ones come first) → one that stays.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Access;
+use super::views::SNAPSHOTS;
+use crate::limits::SNAPSHOT_STAYS_EVERY;
+use crate::read::Stop;
+use crate::record::Record;
+use crate::registry::Registry;
+use crate::time::Time;
+
+/// A state of a stream as of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The stream's version.
+    pub version: u64,
+    /// Position of the event that has it.
+    pub position: u64,
+    /// When that was recorded.
+    pub time: Time,
+    /// Revision of the aggregate that folded it.
+    pub revision: u32,
+    /// The state's bytes.
+    pub state: Vec<u8>,
+}
+
+/// When snapshots are taken, by the settings in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// By index of the aggregate; 0 is never.
+    every: Vec<u64>,
+    kept: usize,
+}
+
+/// What a settings member states of snapshots. Logs from before there were any state nothing.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stated {
+    #[serde(default)]
+    snapshot_every: BTreeMap<alloc::string::String, u64>,
+    #[serde(default)]
+    snapshots_kept: usize,
+}
+
+impl Policy {
+    /// The policy of a settings member.
+    pub fn of(settings: &str, registry: &Registry) -> Self {
+        let Ok(stated) = serde_json::from_str::<Stated>(settings) else { return Self::default() };
+        let types = registry.aggregates.iter().map(|a| a.spec().aggregate_type);
+        let every = types.map(|t| stated.snapshot_every.get(t).copied().unwrap_or(0)).collect();
+        Self { every, kept: stated.snapshots_kept }
+    }
+
+    /// Whether a stream of this aggregate gets one at this version.
+    pub fn due(&self, aggregate: usize, version: u64) -> bool {
+        let every = self.every.get(aggregate).copied().unwrap_or(0);
+        version.checked_rem(every) == Some(0)
+    }
+}
+
+fn ring_row(stream: &str) -> Vec<u8> {
+    [b"r", stream.as_bytes()].concat()
+}
+
+fn stays_row(stream: &str, version: u64) -> Vec<u8> {
+    [b"k", stream.as_bytes(), b"\0", &(!version).to_be_bytes()].concat()
+}
+
+/// One that can not be read is not used.
+fn read<T: for<'de> Deserialize<'de> + Default>(bytes: Option<&[u8]>) -> T {
+    bytes.and_then(|bytes| postcard::from_bytes(bytes).ok()).unwrap_or_default()
+}
+
+fn ring(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, Stop> {
+    Ok(read(access.row(SNAPSHOTS, &ring_row(stream))?.as_deref()))
+}
+
+/// Takes the state after a record; returns how many snapshots there are more now.
+pub(super) fn take(
+    access: &mut Access<'_>,
+    policy: &Policy,
+    record: &Record<'_>,
+    revision: u32,
+    state: &[u8],
+) -> Result<i64, Stop> {
+    let (stream, version) = (record.event.stream.as_ref(), record.event.version);
+    let snapshot = Snapshot {
+        version,
+        position: record.position,
+        time: record.time,
+        revision,
+        state: state.to_vec(),
+    };
+    let mut newest = ring(access, stream)?;
+    let stays = |version: u64| version.is_multiple_of(SNAPSHOT_STAYS_EVERY);
+    if stays(version) {
+        access.put(SNAPSHOTS, &stays_row(stream, version), &snapshot)?;
+    }
+    newest.push(snapshot);
+    let mut more = 1_i64;
+    while newest.len() > policy.kept.max(1) {
+        let oldest = newest.remove(0);
+        if !stays(oldest.version) {
+            more = more.saturating_sub(1);
+        }
+    }
+    access.put(SNAPSHOTS, &ring_row(stream), &newest)?;
+    Ok(more)
+}
+
+/// The newest snapshot of a stream, whatever folded it.
+pub fn latest(access: &mut Access<'_>, stream: &str) -> Result<Option<Snapshot>, Stop> {
+    Ok(ring(access, stream)?.pop())
+}
+
+/// The newest one at or below a version that this revision folded.
+pub(super) fn nearest(
+    access: &mut Access<'_>,
+    stream: &str,
+    version: u64,
+    revision: u32,
+) -> Result<Option<Snapshot>, Stop> {
+    let prefix = [b"k", stream.as_bytes(), b"\0"].concat();
+    let after = stays_row(stream, version.saturating_add(1));
+    let staying = access.range(SNAPSHOTS, &prefix, &after, 1);
+    // Both are tried before a miss is told, so that one round supplies both.
+    let newest = ring(access, stream)?;
+    let staying: Option<Snapshot> =
+        staying?.first().and_then(|(_, bytes)| postcard::from_bytes(bytes).ok());
+    let usable = |found: &Snapshot| found.version <= version && found.revision == revision;
+    let all = newest.into_iter().chain(staying).filter(usable);
+    Ok(all.max_by_key(|found| found.version))
+}

@@ -1,0 +1,137 @@
+//! One aggregate over HTTP: its state now or as of then, and its latest snapshot.
+//!
+//! Owns what "as of then" means: a version of the stream, or the last one recorded up to a time.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+
+use super::answer::Answer;
+use super::request::Parsed;
+use crate::chain::HASH_HOLE;
+use crate::commit::{Commit, SCHEMA_VERSION};
+use crate::decider::AggregateSpec;
+use crate::engine::{
+    Access, Engine, Wanted, first_position_at, nth_position, postings, snapshots, split_state,
+};
+use crate::errors::{Code, Problem};
+use crate::ids;
+use crate::json::push_string;
+use crate::read::{Reader, Stop};
+use crate::time::Time;
+
+/// As of when a state is asked for.
+enum AsOf {
+    Now,
+    Version(u64),
+    Time(Time),
+}
+
+fn as_of(parsed: &Parsed) -> Result<AsOf, Problem> {
+    let mut given = ["atVersion", "toSequence", "atTime", "toTimestamp"]
+        .into_iter()
+        .filter_map(|name| parsed.params.get(name).map(|value| (name, value)));
+    let Some((name, value)) = given.next() else { return Ok(AsOf::Now) };
+    if let Some((other, _)) = given.next() {
+        let detail = format!("query parameters `{name}` and `{other}` exclude each other");
+        return Err(Problem::new(Code::InvalidParameter, detail).text("field", other));
+    }
+    // Their forms were checked with the route's parameters.
+    Ok(match name {
+        "atVersion" | "toSequence" => AsOf::Version(value.parse().unwrap_or_default()),
+        _ => AsOf::Time(Time::parse_iso(value).unwrap_or_default()),
+    })
+}
+
+/// `GET /queries/<name>/{id}`.
+pub fn state(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<Answer, Stop> {
+    let asked = match as_of(parsed) {
+        Ok(asked) => asked,
+        Err(problem) => return Ok(Answer::problem(&problem)),
+    };
+    let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
+        return Err(Stop::Fault("the aggregate is not registered".into()));
+    };
+    let view = engine.aggregate_view(index);
+    let Some(row) = access.row(view, parsed.id.as_bytes())?.map(Cow::into_owned) else {
+        let detail = format!("there is no {} {}", spec.name, parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    };
+    let (current, state) = split_state(&row)?;
+    let term = postings::stream_term(&ids::stream_name(spec.aggregate_type, &parsed.id));
+    let version = match asked {
+        AsOf::Now => current,
+        AsOf::Version(version) => version,
+        AsOf::Time(time) => {
+            let beyond = first_position_at(access, Time(time.0.saturating_add(1)))?;
+            let view = access.postings_view();
+            postings::count_to(access, view, &term, beyond.saturating_sub(1))?
+        }
+    };
+    if version == 0 || version > current {
+        let (name, id) = (spec.name, &parsed.id);
+        let detail = match version {
+            0 => format!("{name} {id} was not there yet; it is at version {current} now"),
+            _ => format!("{name} {id} is at version {current}; there is no version {version}"),
+        };
+        let problem = Problem::new(Code::NotFound, detail).number("currentVersion", current);
+        return Ok(Answer::problem(&problem));
+    }
+    let known = parsed.known_versions.as_ref();
+    if known.is_some_and(|known| known.is_empty() || known.contains(&version)) {
+        return Ok(Answer::not_modified(version));
+    }
+    let body = if version == current {
+        aggregate.show(&parsed.id, version, state, &mut Reader::new(access, view))?
+    } else {
+        let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version };
+        // Both are tried before a miss is told.
+        let state = access.state_at(wanted);
+        let until = nth_position(access, &term, version)?;
+        aggregate.show(&parsed.id, version, &state?, &mut Reader::until(access, view, until))?
+    };
+    Ok(Answer::json(body).header("ETag", format!("\"{version}\"")))
+}
+
+/// `GET /snapshots/<name>/{id}`.
+pub fn snapshot(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<Answer, Stop> {
+    let Some((_, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
+        return Err(Stop::Fault("the aggregate is not registered".into()));
+    };
+    let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
+    let found = snapshots::latest(access, &stream)?;
+    // One that an older revision folded may not fit the state any more: it is not shown.
+    let Some(found) = found.filter(|found| found.revision == spec.revision) else {
+        let detail = format!("there is no snapshot of {} {}", spec.name, parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    };
+    let lines = access.commits(&[found.position])?;
+    let commit = lines.first().and_then(|line| Commit::parse(line).ok());
+    let hash = commit.as_ref().and_then(|commit| commit.hash.as_deref()).unwrap_or(HASH_HOLE);
+    let mut body = String::from("{\"aggregateId\":");
+    push_string(&mut body, &parsed.id);
+    body.push_str(",\"aggregateType\":");
+    push_string(&mut body, spec.aggregate_type);
+    body.push_str(&format!(
+        ",\"version\":{},\"schemaVersion\":\"{SCHEMA_VERSION}\",\"state\":{},\"timestamp\":\"",
+        found.version,
+        aggregate.state_json(&found.state)?
+    ));
+    found.time.push_iso(&mut body);
+    body.push_str(&format!("\",\"metadata\":{{\"position\":{},\"hash\":\"", found.position));
+    let offset = body.len();
+    body.push_str(hash);
+    body.push_str("\"}}");
+    let answer = Answer::json(body).header("ETag", format!("\"{}\"", found.version));
+    Ok(if hash == HASH_HOLE { answer.hash_at(offset, found.position) } else { answer })
+}

@@ -1,0 +1,150 @@
+//! Time travel and snapshots: a state as of any version or time is the fold of the records up to
+//! it, with snapshots and without, from memory and from the store; and the right ones are kept.
+
+use foldlog_core::driver::{MemoryStore, Store};
+use serde_json::Value;
+
+use super::kit::{self, Bank, Random, Setup, deposit, done, get, open_account, seed, withdraw};
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {body}"))
+}
+
+/// Fills a bank with random moves; returns what each account showed at each of its versions.
+fn history<T: Store>(bank: &mut Bank<T>, random: &mut Random, moves: u64) -> Vec<Vec<Value>> {
+    let mut shown: Vec<Vec<Value>> = vec![Vec::new(); 3];
+    for n in 0..moves {
+        let account = random.below(3) as usize;
+        let id = format!("acc-{account}");
+        let request = match (shown[account].is_empty(), random.below(2)) {
+            (true, _) => open_account(&id, 1_000_000),
+            (false, 0) => deposit(&id, n + 1),
+            (false, _) => withdraw(&id, 1),
+        };
+        done(bank, request);
+        shown[account].push(json(&done(bank, get(&format!("/queries/account/{id}")))));
+        if random.below(40) == 0 {
+            bank.checkpoint().expect("a checkpoint is stored");
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_state_as_of_any_version_is_what_was_shown_then() {
+    let mut random = Random::new(seed(21));
+    for every in [None, Some(0), Some(1), Some(7), Some(64)] {
+        let setup = Setup { snapshot_every: every, row_cache_max: 64 << 10, ..Setup::default() };
+        let mut bank = setup.open(MemoryStore::default());
+        let shown = history(&mut bank, &mut random, 500);
+        // As it is, with nothing in memory, and with rows deleted and folded again.
+        let reopened = setup.open(bank.store().clone());
+        let refolded = setup.open(kit::folded_again(bank.store(), &setup));
+        for (name, mut bank) in [("live", bank), ("reopened", reopened), ("refolded", refolded)] {
+            for (account, states) in shown.iter().enumerate() {
+                for (state, version) in states.iter().zip(1..) {
+                    let target = format!("/queries/account/acc-{account}?atVersion={version}");
+                    let found = json(&done(&mut bank, get(&target)));
+                    assert_eq!(found, *state, "{name}, {every:?}: {target}");
+                }
+                let target =
+                    format!("/queries/account/acc-{account}?atVersion={}", states.len() + 1);
+                assert_eq!(kit::run(&mut bank, get(&target)).0, 404, "{target}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_as_of_any_time_is_that_of_the_last_version_by_then() {
+    let mut random = Random::new(seed(22));
+    let mut bank = Setup::default().open(MemoryStore::default());
+    let shown = history(&mut bank, &mut random, 120);
+    let events = json(&done(&mut bank, get("/events/stream?limit=1000")));
+    for (n, event) in events.as_array().expect("a list").iter().enumerate() {
+        let time = event["metadata"]["timestamp"].as_str().expect("a time");
+        for (account, states) in shown.iter().enumerate() {
+            let id = format!("acc-{account}");
+            let by_then = events.as_array().expect("a list").iter().take(n + 1);
+            let version = by_then.filter(|event| event["aggregateId"] == *id).count();
+            let target = format!("/queries/account/{id}?atTime={time}");
+            let (status, body) = kit::run(&mut bank, get(&target));
+            match version {
+                0 => assert_eq!(status, 404, "{target}"),
+                _ => assert_eq!(json(&body), states[version - 1], "{target}"),
+            }
+        }
+    }
+}
+
+/// A stream longer than one page, one stage's bytes and the row cache, without any snapshot.
+#[test]
+fn a_long_stream_without_snapshots_is_folded_page_by_page() {
+    let setup = Setup { snapshot_every: Some(0), row_cache_max: 16 << 10, ..Setup::default() };
+    let mut bank = setup.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 0));
+    for _ in 0..200 {
+        let batch = (0..100).map(|_| deposit("a", 1)).collect();
+        assert!(bank.run(batch).iter().all(|reply| reply.response.status == 200));
+    }
+    let mut bank = setup.open(bank.store().clone());
+    for version in [1, 2, 128, 129, 10_000, 20_000] {
+        let body = done(&mut bank, get(&format!("/queries/account/a?atVersion={version}")));
+        let state = json(&body);
+        assert_eq!(state["balance"], version - 1, "{version}");
+        assert_eq!(
+            state["transactions"].as_array().map_or(0, Vec::len) as u64,
+            (version - 1).min(100)
+        );
+    }
+}
+
+#[test]
+fn the_newest_three_snapshots_and_each_of_500_events_are_kept() {
+    let mut bank = Setup::default().open(MemoryStore::default());
+    done(&mut bank, open_account("a", 0));
+    let total =
+        |bank: &mut Bank<MemoryStore>| json(&done(bank, get("/stats")))["totalSnapshots"].clone();
+    for version in 2..=1_100_u64 {
+        done(&mut bank, deposit("a", 1));
+        if version.is_multiple_of(10) {
+            let shown = json(&done(&mut bank, get("/snapshots/account/a")));
+            assert_eq!(shown["version"], version);
+            assert_eq!(shown["state"]["balance"], version - 1);
+        }
+        if version.is_multiple_of(250) {
+            // Of every 500 one stays; it is among the newest three for a while.
+            let newest = (version / 10).min(3);
+            let stay = (1..=version / 500).filter(|n| n * 500 + 20 < version).count() as u64;
+            assert_eq!(total(&mut bank), newest + stay, "at version {version}");
+        }
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    let rows: Vec<_> =
+        bank.store().rows.iter().filter(|(view, _)| view.name == "~snapshots").collect();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].1.len(), 1 + 2, "one row of the newest, and versions 500 and 1,000");
+}
+
+/// Snapshots that lie are found by `verify`; those that can not be read, or were folded by another
+/// revision, are not used.
+#[test]
+fn a_snapshot_that_can_not_be_read_is_not_used() {
+    let setup = Setup::default();
+    let mut bank = setup.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 5));
+    for _ in 0..40 {
+        done(&mut bank, deposit("a", 1));
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    let mut store = bank.store().clone();
+    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name == "~snapshots") {
+        rows.values_mut().for_each(|value| *value = vec![0xff; 9]);
+    }
+    let mut bank = setup.open(store);
+    for version in 1..=41 {
+        let body = done(&mut bank, get(&format!("/queries/account/a?atVersion={version}")));
+        assert_eq!(json(&body)["balance"], 4 + version);
+    }
+    assert_eq!(kit::run(&mut bank, get("/snapshots/account/a")).0, 404);
+}
