@@ -64,11 +64,16 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Checks the minified JSON text of a command against its closed field list.
     pub fn parse(text: &'a str, fields: &[Field]) -> Result<Self, Problem> {
+        Self::closed(text, &[fields, COMMON].concat())
+    }
+
+    /// Checks a minified JSON text against exactly these fields.
+    pub fn closed(text: &'a str, fields: &[Field]) -> Result<Self, Problem> {
         let members = json::members(text).ok_or_else(|| {
             Problem::new(Code::InvalidField, "the body must be a JSON object").text("field", "")
         })?;
         for (name, token) in &members {
-            match fields.iter().chain(COMMON).find(|field| field.name == name) {
+            match fields.iter().find(|field| field.name == name) {
                 Some(field) => check(field, token)?,
                 None => return Err(unknown(name, fields)),
             }
@@ -144,8 +149,12 @@ fn invalid(field: &Field) -> Problem {
 
 fn unknown(name: &str, fields: &[Field]) -> Problem {
     let name: String = name.chars().take(ID_CHARS_MAX).collect();
-    let known: Vec<&str> = fields.iter().chain(COMMON).map(|field| field.name).collect();
-    let detail = format!("field `{name}` is not known here; known: {}", known.join(", "));
+    let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+    let known = match known.as_slice() {
+        [] => "there are none".into(),
+        known => format!("known: {}", known.join(", ")),
+    };
+    let detail = format!("field `{name}` is not known here; {known}");
     Problem::new(Code::UnknownField, detail).text("field", &name)
 }
 

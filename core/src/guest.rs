@@ -308,8 +308,10 @@ impl Opened {
             }
         };
         let proposed = proposal.as_ref().map(Proposal::last);
+        let rows_alone = proposal.as_ref().is_some_and(Proposal::is_rows_alone);
         self.proposal = proposal;
-        encode(&StageStep::Done(outcome(answer, kind, proposed, self.engine.checkpoint_due())))
+        let checkpoint = rows_alone || self.engine.checkpoint_due();
+        encode(&StageStep::Done(outcome(answer, kind, proposed, checkpoint)))
     }
 
     /// Folds a stream again for the input under way, a page at a time: what a page read is dropped

@@ -59,6 +59,8 @@ function requestFits(exchange, template, method, operation) {
     if (done) queryFits(template, operation, new URL("http://x" + exchange.target).searchParams);
     return;
   }
+  // A body that may be left out.
+  if (exchange.requestBody === "" && operation.requestBody?.required === false) return;
   let body;
   try {
     body = JSON.parse(exchange.requestBody);

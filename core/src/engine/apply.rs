@@ -19,7 +19,7 @@ use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::snapshots::{self, Policy};
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
-use super::{Engine, Fault, postings, set_progress};
+use super::{Engine, Fault, Head, postings, set_progress};
 use crate::commit::{Commit, Event};
 use crate::protocol::Query;
 use crate::read::{self, Stop};
@@ -71,6 +71,11 @@ pub struct Folded {
 }
 
 impl Folded {
+    /// No commit: rows change, and the number of snapshots that are kept.
+    pub(super) fn rows_alone(head: &Head, snapshots: i64) -> Self {
+        Self { position: head.position, time: head.time, snapshots, ..Self::default() }
+    }
+
     /// The policy that holds for the commit.
     fn policy<'p>(&'p self, engine: &'p Engine) -> &'p Policy {
         self.policy.as_ref().unwrap_or(&engine.policy)

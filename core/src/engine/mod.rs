@@ -232,6 +232,9 @@ impl Engine {
     /// Takes a proposal in.
     pub fn commit(&mut self, proposal: Proposal) {
         let Proposal { first, last, line, mut taken } = proposal;
+        if line.is_empty() {
+            return self.take_in(taken);
+        }
         if let Some(genesis) = self.genesis.as_mut().filter(|genesis| genesis.line.is_none()) {
             genesis.line = taken.genesis.take();
             self.head.settings.clone_from(&self.settings);

@@ -11,9 +11,10 @@ use alloc::vec::Vec;
 
 use super::Engine;
 use super::access::Access;
-use super::apply::{FoldStop, Taken, split_state};
+use super::apply::{self, FoldStop, Taken, split_state};
 use super::build::{Built, Made};
 use super::refold::Missing;
+use super::snapshots::{self, Snapshot};
 use crate::chain::HASH_HOLE;
 use crate::commit::Commit;
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, Reads};
@@ -102,11 +103,12 @@ pub struct AnsweredEvent {
     pub position: u64,
 }
 
-/// A commit that is decided, but not taken in.
+/// A commit that is decided, but not taken in; or rows alone, which belong to no commit.
 #[derive(Debug)]
 pub struct Proposal {
     pub(super) first: u64,
     pub(super) last: u64,
+    /// Empty when it is rows alone.
     pub(super) line: String,
     pub(super) taken: Taken,
 }
@@ -115,6 +117,11 @@ impl Proposal {
     /// Position of its last event.
     pub const fn last(&self) -> u64 {
         self.last
+    }
+
+    /// It changes rows and not the log: a checkpoint stores it.
+    pub const fn is_rows_alone(&self) -> bool {
+        self.line.is_empty()
     }
 }
 
@@ -161,6 +168,24 @@ impl Engine {
             Ok(Err(problem)) => Ok(Decided::Rejected(problem)),
             Err(FoldStop::Need(_)) => Err(access.take_missing()),
             Err(FoldStop::Corrupt(what)) => Ok(fault(what)),
+        }
+    }
+
+    /// Keeps a stream's current state as a snapshot. Nothing of the log changes.
+    pub fn propose_snapshot(
+        &self,
+        mut access: Access<'_>,
+        stream: &str,
+        snapshot: Snapshot,
+    ) -> Result<Proposal, Missing> {
+        let last = self.head.position;
+        match snapshots::keep(&mut access, self.policy.kept(), stream, snapshot) {
+            Ok(more) => {
+                let folded = apply::Folded::rows_alone(&self.head, more);
+                let taken = Taken::new(access, folded);
+                Ok(Proposal { first: last, last, line: String::new(), taken })
+            }
+            Err(_) => Err(access.take_missing()),
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! Owns which are taken, which stay, and their rows. They are caches: outside the digest, and what
 //! can not be read is as good as absent. They are taken by the fold, so a fold from nothing takes
-//! the same ones again.
+//! the same ones again; those taken on request are lost with the rows.
 //!
 //! Rows of view `~snapshots`: `r` + stream → the newest few, oldest first; `k` + stream, 0, the
-//! version's complement (8 bytes, big-endian, so that newer ones come first) → one that stays.
+//! version's complement (8 bytes, big-endian, so that newer ones come first) → one that stays. Rows
+//! of view `~snapshots-taken`: stream → the newest few taken on request, oldest first.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::views::SNAPSHOTS;
+use super::views::{SNAPSHOTS, TAKEN};
 use crate::limits::SNAPSHOT_STAYS_EVERY;
 use crate::read::Stop;
 use crate::record::Record;
@@ -62,6 +63,11 @@ impl Policy {
         Self { every, kept: stated.snapshots_kept }
     }
 
+    /// How many of a stream are kept.
+    pub const fn kept(&self) -> usize {
+        self.kept
+    }
+
     /// Whether a stream of this aggregate gets one at this version.
     pub fn due(&self, aggregate: usize, version: u64) -> bool {
         let every = self.every.get(aggregate).copied().unwrap_or(0);
@@ -84,6 +90,10 @@ fn read<T: for<'de> Deserialize<'de> + Default>(bytes: Option<&[u8]>) -> T {
 
 fn ring(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, Stop> {
     Ok(read(access.row(SNAPSHOTS, &ring_row(stream))?.as_deref()))
+}
+
+fn on_request(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, Stop> {
+    Ok(read(access.row(TAKEN, stream.as_bytes())?.as_deref()))
 }
 
 /// Takes the state after a record; returns how many snapshots there are more now.
@@ -121,7 +131,25 @@ pub(super) fn take(
 
 /// The newest snapshot of a stream, whatever folded it.
 pub fn latest(access: &mut Access<'_>, stream: &str) -> Result<Option<Snapshot>, Stop> {
-    Ok(ring(access, stream)?.pop())
+    // Both are tried before a miss is told, so that one round supplies both.
+    let taken = on_request(access, stream);
+    let newest = ring(access, stream)?;
+    Ok(newest.into_iter().chain(taken?).max_by_key(|found| found.version))
+}
+
+/// Keeps one that was asked for; returns how many snapshots there are more now.
+pub(super) fn keep(
+    access: &mut Access<'_>,
+    kept: usize,
+    stream: &str,
+    snapshot: Snapshot,
+) -> Result<i64, Stop> {
+    let mut newest = on_request(access, stream)?;
+    newest.push(snapshot);
+    let beyond = newest.len().saturating_sub(kept.max(1));
+    newest.drain(..beyond);
+    access.put(TAKEN, stream.as_bytes(), &newest)?;
+    Ok(1_i64.saturating_sub_unsigned(beyond as u64))
 }
 
 /// The newest one at or below a version that this revision folded.
@@ -134,11 +162,12 @@ pub(super) fn nearest(
     let prefix = [b"k", stream.as_bytes(), b"\0"].concat();
     let after = stays_row(stream, version.saturating_add(1));
     let staying = access.range(SNAPSHOTS, &prefix, &after, 1);
-    // Both are tried before a miss is told, so that one round supplies both.
+    let taken = on_request(access, stream);
+    // All are tried before a miss is told, so that one round supplies them all.
     let newest = ring(access, stream)?;
     let staying: Option<Snapshot> =
         staying?.first().and_then(|(_, bytes)| postcard::from_bytes(bytes).ok());
     let usable = |found: &Snapshot| found.version <= version && found.revision == revision;
-    let all = newest.into_iter().chain(staying).filter(usable);
+    let all = newest.into_iter().chain(taken?).chain(staying).filter(usable);
     Ok(all.max_by_key(|found| found.version))
 }

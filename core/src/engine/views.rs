@@ -24,11 +24,19 @@ pub const STREAMS: ViewId = 2;
 pub const FAULTS: ViewId = 3;
 /// States of streams as of some versions. Outside the digest.
 pub const SNAPSHOTS: ViewId = 4;
+/// The same, taken on request: the fold does not take them again. Outside the digest.
+pub const TAKEN: ViewId = 5;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 5;
+const AGGREGATES: ViewId = 6;
 
-const OWN: [(&str, u32); 5] =
-    [("postings", 1), ("idempotency", 1), ("streams", 1), ("~faults", 1), ("~snapshots", 1)];
+const OWN: [(&str, u32); 6] = [
+    ("postings", 1),
+    ("idempotency", 1),
+    ("streams", 1),
+    ("~faults", 1),
+    ("~snapshots", 1),
+    ("~snapshots-taken", 1),
+];
 
 /// What the checkpoint keeps of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,6 +66,9 @@ pub fn handle(
             Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
         });
     }
+    if let Action::TakeSnapshot { aggregate } = parsed.action {
+        return queries::take_snapshot(engine, access, aggregate, parsed);
+    }
     let answer = match parsed.action {
         Action::Query { aggregate } => queries::state(engine, &mut access, aggregate, parsed),
         Action::Snapshot { aggregate } => queries::snapshot(engine, &mut access, aggregate, parsed),
@@ -83,8 +86,15 @@ pub fn handle(
         Action::LogExport => Ok(process::log_export(parsed)),
         Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
         Action::Index => Ok(process::index()),
-        Action::Command { .. } => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
+        Action::Command { .. } | Action::TakeSnapshot { .. } => {
+            Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable")))
+        }
     };
+    finish(answer, &mut access)
+}
+
+/// An answer that proposes nothing, or what it still needs.
+fn finish(answer: Result<Answer, Stop>, access: &mut Access<'_>) -> Result<Handled, Missing> {
     match answer {
         Ok(answer) => Ok(read(answer, Kind::Read)),
         Err(Stop::Miss) => Err(access.take_missing()),

@@ -113,8 +113,12 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     }
     out.push_str(&params.join(","));
     out.push(']');
-    if let Action::Command { command, .. } = route.action {
-        push_body(out, command);
+    match route.action {
+        Action::Command { command, .. } => push_body(out, command),
+        Action::TakeSnapshot { .. } => out.push_str(
+            r#","requestBody":{"required":false,"content":{"application/json":{"schema":{"type":"object","additionalProperties":false}}}}"#,
+        ),
+        _ => {}
     }
     out.push_str(",\"responses\":{");
     push_success(out, registry, route);
@@ -175,7 +179,7 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
             (json, named(&format!("{}Done", aggregate.aggregate_type)))
         }
         Action::Query { aggregate } => (json, named(aggregate.aggregate_type)),
-        Action::Snapshot { .. } => (json, named("Snapshot")),
+        Action::Snapshot { .. } | Action::TakeSnapshot { .. } => (json, named("Snapshot")),
         Action::EventsOf { .. } | Action::EventStream => (json, named("Events")),
         Action::EventById => (json, named("Event")),
         Action::Projections => {
@@ -224,6 +228,10 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
         )),
         Action::Snapshot { .. } => out.push_str(&format!(
             "\"200\":{{\"description\":\"The snapshot\",\"headers\":{{\"ETag\":{string}}},{content}}}"
+        )),
+        Action::TakeSnapshot { .. } => out.push_str(&format!(
+            "\"200\":{{\"description\":\"There is one of this version\",\"headers\":{{\"ETag\":{string}}},{content}}},\
+             \"201\":{{\"description\":\"Taken\",\"headers\":{{\"ETag\":{string},\"Location\":{string}}},{content}}}"
         )),
         _ => {
             let pages = route.params.iter().any(|param| param.name == "limit");

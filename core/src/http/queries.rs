@@ -1,4 +1,4 @@
-//! One aggregate over HTTP: its state now or as of then, and its latest snapshot.
+//! One aggregate over HTTP: its state now or as of then, and its snapshots.
 //!
 //! Owns what "as of then" means: a version of the stream, or the last one recorded up to a time.
 
@@ -6,17 +6,20 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 
+use super::Handled;
 use super::answer::Answer;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::commit::{Commit, SCHEMA_VERSION};
-use crate::decider::AggregateSpec;
+use crate::decider::{AggregateSpec, AnyAggregate};
+use crate::engine::snapshots::{self, Snapshot};
 use crate::engine::{
-    Access, Engine, Wanted, first_position_at, nth_position, postings, snapshots, split_state,
+    Access, Engine, Missing, Wanted, first_position_at, nth_position, postings, split_state,
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
+use crate::protocol::Kind;
 use crate::read::{Reader, Stop};
 use crate::time::Time;
 
@@ -115,13 +118,23 @@ pub fn snapshot(
         let detail = format!("there is no snapshot of {} {}", spec.name, parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
+    shown(access, aggregate, parsed, &found)
+}
+
+/// A snapshot as JSON, with the hash of the commit that it stands at.
+fn shown(
+    access: &mut Access<'_>,
+    aggregate: &dyn AnyAggregate,
+    parsed: &Parsed,
+    found: &Snapshot,
+) -> Result<Answer, Stop> {
     let lines = access.commits(&[found.position])?;
     let commit = lines.first().and_then(|line| Commit::parse(line).ok());
     let hash = commit.as_ref().and_then(|commit| commit.hash.as_deref()).unwrap_or(HASH_HOLE);
     let mut body = String::from("{\"aggregateId\":");
     push_string(&mut body, &parsed.id);
     body.push_str(",\"aggregateType\":");
-    push_string(&mut body, spec.aggregate_type);
+    push_string(&mut body, aggregate.spec().aggregate_type);
     body.push_str(&format!(
         ",\"version\":{},\"schemaVersion\":\"{SCHEMA_VERSION}\",\"state\":{},\"timestamp\":\"",
         found.version,
@@ -134,4 +147,56 @@ pub fn snapshot(
     body.push_str("\"}}");
     let answer = Answer::json(body).header("ETag", format!("\"{}\"", found.version));
     Ok(if hash == HASH_HOLE { answer.hash_at(offset, found.position) } else { answer })
+}
+
+/// `POST /snapshots/<name>/{id}`: stored before it is answered.
+pub fn take_snapshot(
+    engine: &Engine,
+    mut access: Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<Handled, Missing> {
+    let taken = take(engine, &mut access, spec, parsed);
+    let (answer, snapshot) = match taken {
+        Ok((answer, Some(snapshot))) => (answer, snapshot),
+        Ok((answer, None)) => return super::finish(Ok(answer), &mut access),
+        Err(stop) => return super::finish(Err(stop), &mut access),
+    };
+    let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
+    let proposal = engine.propose_snapshot(access, &stream, snapshot)?;
+    Ok(Handled { answer, kind: Kind::Read, proposal: Some(proposal) })
+}
+
+/// The answer, and the snapshot that is to be kept for it.
+fn take(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    spec: &AggregateSpec,
+    parsed: &Parsed,
+) -> Result<(Answer, Option<Snapshot>), Stop> {
+    let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
+        return Err(Stop::Fault("the aggregate is not registered".into()));
+    };
+    let row = access.row(engine.aggregate_view(index), parsed.id.as_bytes())?.map(Cow::into_owned);
+    let Some(row) = row else {
+        let detail = format!("there is no {} {}", spec.name, parsed.id);
+        return Ok((Answer::problem(&Problem::new(Code::NotFound, detail)), None));
+    };
+    let (version, state) = split_state(&row)?;
+    let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
+    let same = |found: &Snapshot| found.version == version && found.revision == spec.revision;
+    if let Some(found) = snapshots::latest(access, &stream)?.filter(same) {
+        return Ok((shown(access, aggregate, parsed, &found)?, None));
+    }
+    let index = access.postings_view();
+    let last = postings::before(access, index, &postings::stream_term(&stream), None, 1)?;
+    let position = last.first().copied().unwrap_or_default();
+    let lines = access.commits(&[position])?;
+    let commit = lines.first().and_then(|line| Commit::parse(line).ok());
+    let time = commit.and_then(|commit| Time::parse_iso(&commit.time)).unwrap_or_default();
+    let snapshot =
+        Snapshot { version, position, time, revision: spec.revision, state: state.to_vec() };
+    let place = format!("{}/snapshots/{}/{}", parsed.prefix, spec.name, parsed.id);
+    let answer = shown(access, aggregate, parsed, &snapshot)?.status(201);
+    Ok((answer.header("Location", place), Some(snapshot)))
 }

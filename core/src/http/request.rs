@@ -83,6 +83,13 @@ pub fn parse(
             parsed.metadata.event_ids = fields.ids("eventIds");
             parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
         }
+        Action::TakeSnapshot { .. } => {
+            // All of its fields are optional, so the body is too.
+            if !matches!(request.body, Body::Whole([])) {
+                let body = parse_body(&headers, request.body, body_bytes_max)?;
+                Fields::closed(&body, &[])?;
+            }
+        }
         _ => {
             parsed.known_versions =
                 headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?

@@ -48,6 +48,11 @@ pub enum Action {
         /// Which kind.
         aggregate: &'static AggregateSpec,
     },
+    /// Takes a snapshot of an aggregate now.
+    TakeSnapshot {
+        /// Which kind.
+        aggregate: &'static AggregateSpec,
+    },
     /// Lists one stream.
     EventsOf {
         /// Which kind.
@@ -209,6 +214,18 @@ pub const READ_ERRORS: &[Code] = &[
 
 const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
 
+const TAKE_ERRORS: &[Code] = &[
+    Code::NotFound,
+    Code::InvalidId,
+    Code::MalformedJson,
+    Code::InvalidField,
+    Code::UnknownField,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::UnknownOutcome,
+    Code::StorageFull,
+];
+
 /// Path, action, summary, query parameters, errors of a route that is not the registry's.
 type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Code]);
 
@@ -239,6 +256,14 @@ fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
         &[],
         NOT_FOUND,
     ));
+    routes.push(Route {
+        method: "POST",
+        path: format!("/snapshots/{name}/{{id}}"),
+        action: Action::TakeSnapshot { aggregate },
+        summary: format!("Take a snapshot of one {name} now; there is one already: that one"),
+        params: &[],
+        errors: TAKE_ERRORS,
+    });
     routes.push(get(
         format!("/events/{name}/{{id}}"),
         Action::EventsOf { aggregate },

@@ -92,9 +92,11 @@ pub struct Outcome {
     pub holes: Vec<Hole>,
     /// What kind of input it was, for counting.
     pub kind: Kind,
-    /// Position of the last event it proposes; `None` when it proposes nothing.
+    /// Position of the last event it proposes, the head's when it proposes rows alone; `None` when
+    /// it proposes nothing.
     pub proposed: Option<u64>,
-    /// Changed rows fill their share of the cache: store a checkpoint with this batch.
+    /// Changed rows fill their share of the cache, or are promised: store a checkpoint with this
+    /// batch.
     pub checkpoint_due: bool,
     /// The body is followed by stored commits, a line each.
     pub export: Option<ExportFrom>,

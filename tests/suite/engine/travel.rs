@@ -148,3 +148,28 @@ fn a_snapshot_that_can_not_be_read_is_not_used() {
     }
     assert_eq!(kit::run(&mut bank, get("/snapshots/account/a")).0, 404);
 }
+
+/// Stored before they are answered; at most three a stream; gone with the rows, and nothing else is.
+#[test]
+fn snapshots_on_demand_outlive_the_process_and_not_the_rows() {
+    let setup = Setup { snapshot_every: Some(0), ..Setup::default() };
+    let mut bank = setup.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 5));
+    let take = || kit::request("POST", "/snapshots/account/a", "{}", &[]);
+    for version in 2..=6 {
+        done(&mut bank, deposit("a", 1));
+        assert_eq!(kit::run(&mut bank, take()).0, 201);
+        assert_eq!(kit::run(&mut bank, take()).0, 200, "there is one of version {version}");
+    }
+    // The process ends without a checkpoint of its own.
+    let mut bank = setup.open(bank.store().clone());
+    let shown = json(&done(&mut bank, get("/snapshots/account/a")));
+    assert_eq!((&shown["version"], &shown["state"]["balance"]), (&6.into(), &10.into()));
+    assert_eq!(json(&done(&mut bank, get("/stats")))["totalSnapshots"], 3);
+    let rows = bank.store().rows.iter().filter(|(view, _)| view.name == "~snapshots-taken");
+    assert_eq!(rows.map(|(_, rows)| rows.len()).sum::<usize>(), 1);
+    let mut bank = setup.open(kit::folded_again(bank.store(), &setup));
+    assert_eq!(kit::run(&mut bank, get("/snapshots/account/a")).0, 404);
+    assert_eq!(json(&done(&mut bank, get("/stats")))["totalSnapshots"], 0);
+    assert_eq!(json(&done(&mut bank, get("/queries/account/a?atVersion=3")))["balance"], 7);
+}

@@ -19,6 +19,8 @@ pub struct Account {
     pub balance: u64,
     pub closed: bool,
     pub version: u64,
+    /// The balance at each version.
+    pub history: Vec<u64>,
 }
 
 /// A commit as the reference remembers it.
@@ -134,6 +136,7 @@ impl Model {
             "AccountClosed" if account.balance == 0 && !account.closed => account.closed = true,
             other => return Err(format!("{other} can not happen to {account:?}")),
         }
+        account.history.push(account.balance);
         if account.balance > INTEGER_MAX {
             return Err("the balance is beyond its limit".into());
         }

@@ -271,6 +271,18 @@ impl Run {
         self.read_log()?;
         let accounts = self.world.borrow().plan.accounts;
         let id = format!("acc-{}", self.tag / 50 + self.below(accounts));
+        if self.below(3) == 0 {
+            let snapshot = kit::request("POST", &format!("/snapshots/account/{id}"), "", &[]);
+            let (status, body) = kit::run(&mut self.bank, snapshot);
+            let there = self.model.accounts.contains_key(&id);
+            if !matches!((status, there), (500.., _) | (404, false) | (200 | 201, true)) {
+                return Err(format!("a snapshot of {id}: {status} {body}"));
+            }
+        }
+        let now = self.model.accounts.get(&id).map_or(0, |account| account.version);
+        if now > 1 && self.below(2) == 0 {
+            return self.look_back(&id, 1 + self.below(now));
+        }
         let (status, body) = kit::run(&mut self.bank, get(&format!("/queries/account/{id}")));
         let account = self.model.accounts.get(&id);
         let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;
@@ -284,6 +296,21 @@ impl Run {
                 Ok(())
             }
             _ => Err(format!("{id} is {account:?}, shown {status} {body}")),
+        }
+    }
+
+    /// A state as of then is what it was then.
+    fn look_back(&mut self, id: &str, version: u64) -> Checked<()> {
+        let target = format!("/queries/account/{id}?atVersion={version}");
+        let (status, body) = kit::run(&mut self.bank, get(&target));
+        let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;
+        let history = self.model.accounts.get(id).map(|account| &account.history);
+        let then = history.and_then(|history| history.get(version as usize - 1));
+        let fits = then.is_some_and(|balance| value["balance"] == *balance);
+        if status >= 500 || fits {
+            Ok(())
+        } else {
+            Err(format!("{target}: {then:?}, shown {body}"))
         }
     }
 
