@@ -16,13 +16,13 @@ use serde::Serialize;
 use serde::de::Deserialize;
 
 use crate::chain::FORMAT_VERSION;
-use crate::engine::{Engine, FoldStop, Missing, Proposal, Refold, Supplied};
+use crate::engine::{Engine, FoldStop, Missing, Proposal, Refold, Slice, SliceStop, Supplied};
 use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::{
     ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome,
-    Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status,
+    Process, Query, Refusal, RefusalReason, SliceStep, StageStep, Stamp, Status,
 };
 use crate::read::Stop;
 use crate::registry::Registry;
@@ -41,6 +41,8 @@ struct Opened {
     body_bytes_max: u64,
     under_way: UnderWay,
     proposal: Option<Proposal>,
+    /// A projection to rebuild: a proposal too.
+    rebuild: Option<usize>,
     /// Nothing is staged before the fold has come this far.
     stored_head: u64,
 }
@@ -51,6 +53,14 @@ enum UnderWay {
     Nothing,
     Stage(Box<Staging>),
     Fold(Folding),
+    Slice(Slicing),
+}
+
+#[derive(Debug)]
+struct Slicing {
+    slice: Slice,
+    supplied: Supplied,
+    asked: Vec<Query>,
 }
 
 #[derive(Debug)]
@@ -122,20 +132,26 @@ impl Guest {
             Op::Fold => open.fold(&decode(message)?),
             Op::Stage => open.stage(&self.routes, &decode(message)?),
             Op::Supply => open.supply(&self.routes, decode(message)?),
-            Op::Commit => match open.proposal.take() {
-                Some(proposal) => {
+            Op::Slice => open.slice(decode(message)?),
+            Op::Commit => match (open.proposal.take(), open.rebuild.take()) {
+                (Some(proposal), _) => {
                     open.engine.commit(proposal);
                     encode(&())
                 }
-                None => refuse(RefusalReason::OutOfOrder, "no proposal is held"),
+                (None, Some(index)) => {
+                    open.engine.start_rebuild(index);
+                    encode(&())
+                }
+                (None, None) => refuse(RefusalReason::OutOfOrder, "no proposal is held"),
             },
             Op::Rollback => {
                 open.proposal = None;
+                open.rebuild = None;
                 open.under_way = UnderWay::Nothing;
                 encode(&())
             }
             Op::TakeBlock => encode(&open.engine.take_block()),
-            Op::TakeCheckpoint if open.proposal.is_some() => {
+            Op::TakeCheckpoint if open.holds() => {
                 refuse(RefusalReason::OutOfOrder, "a proposal is held")
             }
             Op::TakeCheckpoint => encode(&open.engine.take_checkpoint()),
@@ -181,6 +197,7 @@ impl Guest {
                     body_bytes_max,
                     under_way: UnderWay::Nothing,
                     proposal: None,
+                    rebuild: None,
                     stored_head: open.head,
                 });
                 encode(&opened)
@@ -191,8 +208,37 @@ impl Guest {
 }
 
 impl Opened {
+    const fn holds(&self) -> bool {
+        self.proposal.is_some() || self.rebuild.is_some()
+    }
+
+    fn slice(&mut self, events_max: u32) -> Answered {
+        let folded = self.engine.head().position >= self.stored_head;
+        if self.holds() || !matches!(self.under_way, UnderWay::Nothing) || !folded {
+            return refuse(RefusalReason::OutOfOrder, "something else is under way");
+        }
+        self.engine.evict();
+        let slice = Slice::new(events_max);
+        self.continue_slice(Slicing { slice, supplied: Supplied::default(), asked: Vec::new() })
+    }
+
+    fn continue_slice(&mut self, mut slicing: Slicing) -> Answered {
+        match self.engine.slice(&mut slicing.slice, &mut slicing.supplied) {
+            Ok(()) => encode(&SliceStep::Done {
+                more: self.engine.slices_due(self.engine.head().position),
+                checkpoint_due: self.engine.slice_checkpoint_due(),
+            }),
+            Err(SliceStop::Corrupt(detail)) => refuse(RefusalReason::Corrupt, detail),
+            Err(SliceStop::Need(queries)) => {
+                slicing.asked.clone_from(&queries);
+                self.under_way = UnderWay::Slice(slicing);
+                encode(&SliceStep::Need(queries))
+            }
+        }
+    }
+
     fn fold(&mut self, fold: &Fold<'_>) -> Answered {
-        if self.proposal.is_some() || !matches!(self.under_way, UnderWay::Nothing) {
+        if self.holds() || !matches!(self.under_way, UnderWay::Nothing) {
             return refuse(RefusalReason::OutOfOrder, "something else is under way");
         }
         let blocks = fold.blocks.iter().map(ToString::to_string).collect();
@@ -247,7 +293,7 @@ impl Opened {
     }
 
     fn stage(&mut self, routes: &[Route], input: &Input<'_>) -> Answered {
-        if self.proposal.is_some() || !matches!(self.under_way, UnderWay::Nothing) {
+        if self.holds() || !matches!(self.under_way, UnderWay::Nothing) {
             return refuse(RefusalReason::OutOfOrder, "a proposal or another input is under way");
         }
         if self.engine.head().position < self.stored_head {
@@ -270,7 +316,8 @@ impl Opened {
             }
             Err(problem) => {
                 let kind = if input.request.method == "POST" { Kind::Rejected } else { Kind::Read };
-                encode(&StageStep::Done(outcome(Answer::problem(&problem), kind, None, false)))
+                let answer = Answer::problem(&problem);
+                encode(&StageStep::Done(outcome(&self.engine, answer, kind, None, false)))
             }
         }
     }
@@ -287,7 +334,7 @@ impl Opened {
         );
         let too_much =
             staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
-        let Handled { answer, kind, proposal } = match handled {
+        let Handled { answer, kind, proposal, rebuild } = match handled {
             Ok(handled) => handled,
             Err(Missing { refold: Some(wanted), .. }) => {
                 staging.refold = Some((Refold::new(wanted), Supplied::default()));
@@ -304,14 +351,20 @@ impl Opened {
                 );
                 let problem = Problem::new(Code::LimitExceeded, detail)
                     .number("limit", STAGE_READ_BYTES_MAX as u64);
-                Handled { answer: Answer::problem(&problem), kind: Kind::Rejected, proposal: None }
+                http::refused(&problem)
             }
         };
         let proposed = proposal.as_ref().map(Proposal::last);
         let rows_alone = proposal.as_ref().is_some_and(Proposal::is_rows_alone);
         self.proposal = proposal;
-        let checkpoint = rows_alone || self.engine.checkpoint_due();
-        encode(&StageStep::Done(outcome(answer, kind, proposed, checkpoint)))
+        // Nothing is rebuilt of a log without records.
+        let head = self.engine.head().position;
+        self.rebuild = rebuild.filter(|_| head > 0);
+        let due = rows_alone || self.engine.checkpoint_due() || self.rebuild.is_some();
+        let proposed = proposed.or(self.rebuild.map(|_| head));
+        let mut outcome = outcome(&self.engine, answer, kind, proposed, due);
+        outcome.behind |= self.rebuild.is_some();
+        encode(&StageStep::Done(outcome))
     }
 
     /// Folds a stream again for the input under way, a page at a time: what a page read is dropped
@@ -333,7 +386,13 @@ impl Opened {
                 Err(Stop::Fault(what)) => {
                     let problem = Problem::new(Code::Internal, what);
                     let answer = Answer::problem(&problem);
-                    return encode(&StageStep::Done(outcome(answer, Kind::Read, None, false)));
+                    return encode(&StageStep::Done(outcome(
+                        &self.engine,
+                        answer,
+                        Kind::Read,
+                        None,
+                        false,
+                    )));
                 }
             }
         }
@@ -345,6 +404,7 @@ impl Opened {
             UnderWay::Nothing => return refuse(RefusalReason::OutOfOrder, "nothing was asked for"),
             UnderWay::Stage(staging) => &staging.asked,
             UnderWay::Fold(folding) => &folding.asked,
+            UnderWay::Slice(slicing) => &slicing.asked,
         };
         if !self.engine.answers_fit(asked, &answers) {
             return refuse(RefusalReason::Malformed, "the answers do not fit the queries");
@@ -366,11 +426,23 @@ impl Opened {
                 self.engine.supply(&mut folding.supplied, asked, answers);
                 self.continue_fold(folding)
             }
+            UnderWay::Slice(mut slicing) => {
+                let asked = core::mem::take(&mut slicing.asked);
+                self.engine.supply(&mut slicing.supplied, asked, answers);
+                self.continue_slice(slicing)
+            }
         }
     }
 }
 
-fn outcome(answer: Answer, kind: Kind, proposed: Option<u64>, checkpoint_due: bool) -> Outcome {
+fn outcome(
+    engine: &Engine,
+    answer: Answer,
+    kind: Kind,
+    proposed: Option<u64>,
+    checkpoint_due: bool,
+) -> Outcome {
     let Answer { response, holes, export } = answer;
-    Outcome { response, holes, kind, proposed, checkpoint_due, export }
+    let behind = engine.slices_due(engine.head().position);
+    Outcome { response, holes, kind, proposed, checkpoint_due, behind, export }
 }

@@ -42,6 +42,12 @@ pub const FOLD_COMMITS_MAX: u32 = 4_096;
 pub const REFOLD_PAGE: u32 = 128;
 /// A snapshot of a version that this divides stays for ever.
 pub const SNAPSHOT_STAYS_EVERY: u64 = 500;
+/// Commits that a slice of a rebuild reads at a time.
+pub const SLICE_PAGE_COMMITS: u32 = 1_024;
+/// Rows of a generation of no use that one transaction deletes: a few milliseconds.
+pub const TRIMMED_ROWS_MAX: u32 = 1_000;
+/// Events that a slice takes in where no clock can be read: a few milliseconds.
+pub const SLICE_EVENTS: u32 = 256;
 /// Positions in one chunk of an index.
 pub const POSTINGS_CHUNK: u32 = 128;
 /// Expired idempotency keys that one commit drops.

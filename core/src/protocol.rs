@@ -42,6 +42,8 @@ pub enum Op {
     TakeBlock = 8,
     /// `() -> CheckpointPart`: all changed rows, in parts, the last one with the checkpoint.
     TakeCheckpoint = 9,
+    /// `u32 -> SliceStep`: builds generations of projections, at most so many events.
+    Slice = 10,
 }
 
 impl Op {
@@ -57,6 +59,7 @@ impl Op {
             7 => Self::Rollback,
             8 => Self::TakeBlock,
             9 => Self::TakeCheckpoint,
+            10 => Self::Slice,
             _ => return None,
         })
     }
@@ -146,6 +149,8 @@ pub struct Quarantine {
     pub position: u64,
     /// What happened, for people.
     pub reason: String,
+    /// It was a generation that does not serve yet.
+    pub building: bool,
 }
 
 /// The settings a guest is opened with.
@@ -189,6 +194,10 @@ pub struct Opened {
     pub fold_after: u64,
     /// Whether the stored rows are of use. When not, the host deletes them before it folds.
     pub rows_usable: bool,
+    /// Slices have something to do.
+    pub behind: bool,
+    /// Generations whose stored rows are the fold up to `fold_after`, or up to where they stopped.
+    pub serving: Vec<View>,
 }
 
 /// Stored commits to take in, in order, without gaps.
@@ -213,6 +222,20 @@ pub enum FoldStep {
     },
     /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
     CheckpointDue,
+}
+
+/// How far a slice got.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SliceStep {
+    /// These reads are missing: answer them with [`Op::Supply`].
+    Need(Vec<Query>),
+    /// It is over.
+    Done {
+        /// There is more to do.
+        more: bool,
+        /// Store a checkpoint before the next one.
+        checkpoint_due: bool,
+    },
 }
 
 /// What a guest may read. Five small questions, so anything can be a store.

@@ -107,15 +107,22 @@ impl Actor {
         let mut state = None;
         let idle = Duration::from_millis(self.settings.checkpoint_idle_ms);
         loop {
+            let slices = state.as_mut().and_then(Open::slices_due);
             let useful = state.as_ref().is_some_and(|open: &Open| open.live.checkpoint_useful());
-            let next = if useful {
+            let next = if let Some(wait) = slices {
+                inbox.recv_timeout(wait)
+            } else if useful {
                 inbox.recv_timeout(idle)
             } else {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             let step = || match next {
-                Ok(first) => self.work(&mut state, first, inbox),
+                Ok(first) => {
+                    self.work(&mut state, first, inbox);
+                    self.slice(state.as_mut());
+                }
+                Err(RecvTimeoutError::Timeout) if slices.is_some() => self.slice(state.as_mut()),
                 Err(_) => self.checkpoint(state.as_mut()),
             };
             if catch_unwind(AssertUnwindSafe(step)).is_err() {
@@ -130,6 +137,15 @@ impl Actor {
             if ended {
                 return;
             }
+        }
+    }
+
+    /// Builds read models for a few milliseconds, when there are any to be built.
+    fn slice(&self, open: Option<&mut Open>) {
+        let Some(open) = open else { return };
+        if open.slices_due().is_some_and(|wait| wait.is_zero()) {
+            open.live.slice();
+            open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         }
     }
 
@@ -284,6 +300,12 @@ struct Open {
 }
 
 impl Open {
+    /// How long to wait before the next slice, when there is one.
+    fn slices_due(&mut self) -> Option<Duration> {
+        let wait = if self.held { None } else { self.live.slices_due() };
+        wait.map(Duration::from_micros)
+    }
+
     fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
         if !self.held {
             return self.live.run(requests);

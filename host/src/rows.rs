@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use foldlog_core::chain::{hex, unseal_row};
 use foldlog_core::driver::MemoryStore;
+use foldlog_core::protocol::View;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
@@ -35,8 +36,8 @@ pub struct Stored {
     pub wrong: Vec<Wrong>,
     /// See above.
     pub wrong_count: u64,
-    /// By view: the generation that serves, and the digest of its rows.
-    views: BTreeMap<String, (u32, Sha256)>,
+    /// By view and generation: the digest of its rows.
+    views: BTreeMap<(String, u32), Sha256>,
 }
 
 /// Snapshots are no part of the digest, but taken by the fold: each must be the state it says.
@@ -72,12 +73,8 @@ impl Stored {
             self.checkpoint = value.map(<[u8]>::to_vec);
         }
         if compared(view) {
-            // Generations come in order: a newer one is still being built and serves nothing.
-            let fresh = || (generation, Sha256::new());
-            let (serving, digest) = self.views.entry(view.to_string()).or_insert_with(fresh);
-            if *serving == generation {
-                feed(digest, key, value.unwrap_or(sealed));
-            }
+            let digest = self.views.entry((view.to_string(), generation)).or_default();
+            feed(digest, key, value.unwrap_or(sealed));
         }
     }
 
@@ -86,40 +83,37 @@ impl Stored {
         !self.views.is_empty()
     }
 
-    /// The first view whose rows are not these, with a copy of what they should be.
-    pub fn differing(&self, folded: &MemoryStore) -> Option<(String, Rows)> {
-        let mut views: BTreeMap<&str, Option<&Rows>> =
-            self.views.keys().map(|view| (view.as_str(), None)).collect();
-        for (view, rows) in
-            folded.rows.iter().filter(|(view, rows)| compared(&view.name) && !rows.is_empty())
-        {
-            views.insert(&view.name, Some(rows));
-        }
+    /// The first of the serving views whose rows are not these, with a copy of what they should be.
+    /// A generation that is still being built, or being deleted, is compared with nothing.
+    pub fn differing(&self, folded: &MemoryStore, serving: &[View]) -> Option<(View, Rows)> {
         let nothing = Rows::new();
-        let differs = |(view, rows): (&str, Option<&Rows>)| {
-            let rows = rows.unwrap_or(&nothing);
+        let mut serving: Vec<&View> = serving.iter().filter(|view| counts(&view.name)).collect();
+        serving.sort_unstable();
+        let differs = |view: &View| {
+            let found = folded.rows.iter().find(|(other, _)| other.name == view.name);
+            let rows = found.map_or(&nothing, |(_, rows)| rows);
             let mut digest = Sha256::new();
             rows.iter().for_each(|(key, value)| feed(&mut digest, key, value));
-            let stored = self.views.get(view).map(|(_, digest)| digest.clone());
-            let same = stored.is_some_and(|stored| stored.finalize() == digest.finalize());
-            (!same).then(|| (view.to_string(), rows.clone()))
+            let stored = self.views.get(&(view.name.clone(), view.generation));
+            let same = stored.cloned().unwrap_or_default().finalize() == digest.finalize();
+            (!same).then(|| (view.clone(), rows.clone()))
         };
-        views.into_iter().find_map(differs)
+        serving.into_iter().find_map(differs)
     }
 
     /// The first row of a view that is stored otherwise than folded.
     pub fn first_difference(
         &self,
         raw: &Connection,
-        view: &str,
+        view: &View,
         folded: &Rows,
     ) -> Result<Option<Wrong>, String> {
-        let generation = self.views.get(view).map_or(1, |(generation, _)| *generation);
+        let View { name, generation } = view;
         let mut folded = folded.iter().peekable();
         let mut found: Option<(Vec<u8>, String)> = None;
         let sql = "SELECT view, generation, key, value FROM rows \
                    WHERE view = ?1 AND generation = ?2 ORDER BY key";
-        each(raw, sql, &[&view, &generation], |view, generation, key, sealed| {
+        each(raw, sql, &[name, generation], |view, generation, key, sealed| {
             let value = unseal_row(view, generation, key, sealed).unwrap_or(sealed);
             found = match folded.peek() {
                 Some((expected, _)) if expected.as_slice() < key => {
@@ -137,7 +131,7 @@ impl Stored {
         })?;
         let missing = || folded.next().map(|(key, _)| (key.clone(), "the row is missing".into()));
         let found = found.or_else(missing);
-        Ok(found.map(|(key, detail)| Wrong { view: view.to_string(), key, detail }))
+        Ok(found.map(|(key, detail)| Wrong { view: name.clone(), key, detail }))
     }
 }
 

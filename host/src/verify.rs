@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use foldlog_core::chain::hex;
 use foldlog_core::driver::{Bulk, MemoryStore};
+use foldlog_core::protocol::View;
 
 use crate::cli::{Verify, print};
 use crate::fold::{self, Folded};
@@ -66,18 +67,16 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
         }
         return Ok(tell(verify, None, 0, &findings));
     };
-    let (checkpoint, usable) = match checkpoint(&source, &mut module, &genesis, &stored)? {
-        Ok(position) => (position, true),
+    let (checkpoint, serving) = match checkpoint(&source, &mut module, &genesis, &stored)? {
+        Ok((position, serving)) => (position, serving),
         Err(finding) => {
             findings.push(finding);
-            (0, false)
+            (0, Vec::new())
         }
     };
     let mut differing = None;
     let mut at_checkpoint = |folded: &MemoryStore| {
-        if usable {
-            differing = stored.differing(folded);
-        }
+        differing = stored.differing(folded, &serving);
     };
     let folded =
         fold::all(&mut source, &mut module, &genesis, Some(checkpoint), &mut at_checkpoint)?;
@@ -102,25 +101,34 @@ fn integrity(source: &Source) -> Vec<Finding> {
     told.map(|line| Finding::new("file", line)).collect()
 }
 
-/// The position that the stored rows are the fold of, as the guest reads the checkpoint; or why
+/// The position that the stored rows are the fold of and the generations that serve, as the guest
+/// reads the checkpoint; or why
 /// that can not be told.
 fn checkpoint(
     source: &Source,
     module: &mut Module,
     genesis: &str,
     stored: &Stored,
-) -> Result<Result<u64, Finding>, String> {
+) -> Result<Result<(u64, Vec<View>), Finding>, String> {
     let Some(row) = stored.checkpoint.clone() else {
         // Without a checkpoint there are no rows: the fold as of genesis has none either.
         let detail = "there are rows, but no checkpoint that says of when: not compared";
-        return Ok(if stored.any() { Err(Finding::new("rows", detail)) } else { Ok(0) });
+        return Ok(if stored.any() {
+            Err(Finding::new("rows", detail))
+        } else {
+            Ok((0, Vec::new()))
+        });
     };
     let config = fold::config(genesis)?;
     let bulk = Bulk::open(module, &config, genesis, source.head()?, Some(row), Vec::new());
     let bulk = bulk.map_err(|failure| failure.to_string())?;
     let detail = "the checkpoint is not this guest's, or lies beyond the head: rows not compared";
     let opened = bulk.opened();
-    Ok(if opened.rows_usable { Ok(opened.fold_after) } else { Err(Finding::new("rows", detail)) })
+    Ok(if opened.rows_usable {
+        Ok((opened.fold_after, opened.serving.clone()))
+    } else {
+        Err(Finding::new("rows", detail))
+    })
 }
 
 fn tell(

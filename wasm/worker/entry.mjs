@@ -17,6 +17,8 @@ const DEADLINE_MARGIN_MS = 1_000;
 const WAITING_BYTES_MAX = 16 << 20;
 // Of a body that is too long so much is read to be polite.
 const DROPPED_BYTES_MAX = 8 << 20;
+// Slices of a rebuild that one event of the object may run; the next alarm goes on.
+const SLICES_MAX = 2_000;
 // After a panic in an alarm the object tries again this much later.
 const ALARM_RETRY_MS = 30_000;
 const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -160,6 +162,7 @@ export class Partition extends DurableObject {
     } catch {
       replies = [];
     }
+    this.#slices();
     batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
   }
 
@@ -221,11 +224,34 @@ export class Partition extends DurableObject {
     });
   }
 
+  // Builds read models, a slice per turn, so that requests come in between. Both a request and an
+  // alarm start it; the alarm waits for its end, which keeps the object alive meanwhile.
+  #slicing = null;
+  #slices() {
+    this.#slicing ??= (async () => {
+      try {
+        for (let n = 0; n < SLICES_MAX; n += 1) {
+          const wait = this.#rust((shim) => shim.slice_due());
+          if (wait === undefined) return;
+          await new Promise((resolve) => setTimeout(resolve, wait));
+          this.#rust((shim) => shim.slice());
+          this.#resetIfFailed();
+        }
+      } catch {
+        // Told already; the alarm that every write sets tries again.
+      } finally {
+        this.#slicing = null;
+      }
+    })();
+    return this.#slicing;
+  }
+
   // Never throws: an alarm that fails too often is given up by the platform.
   async alarm() {
     try {
       this.#rust((shim) => shim.wake());
       this.#resetIfFailed();
+      await this.#slices();
     } catch {
       try {
         await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);

@@ -115,6 +115,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             }
         }
         self.settle_quarantines();
+        self.slices_of_test();
         let lost = || Reply::problem(Code::Internal, "the input was lost");
         waiting.into_iter().map(|input| input.reply.unwrap_or_else(lost)).collect()
     }
@@ -238,36 +239,6 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         }
     }
 
-    /// `POST /test/wake {"advanceMs":n}`, present with test stamps only.
-    fn wake_for_test(&mut self, request: &OwnedRequest) -> Option<Reply> {
-        let stamps = self.config.test_stamps.as_mut()?;
-        let path = request.target.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
-        let path = path.map_or(request.target.as_str(), |(_, path)| path).trim_start_matches('/');
-        if request.method != "POST" || path != "test/wake" {
-            return None;
-        }
-        let body =
-            if let super::OwnedBody::Whole(body) = &request.body { body.as_slice() } else { &[] };
-        let advance = core::str::from_utf8(body).ok().and_then(|text| {
-            text.trim()
-                .strip_prefix("{\"advanceMs\":")?
-                .strip_suffix('}')?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-        let Some(advance) = advance else {
-            return Some(Reply::problem(
-                Code::InvalidField,
-                "the body is {\"advanceMs\": milliseconds}",
-            ));
-        };
-        stamps.offset_ms = stamps.offset_ms.saturating_add(advance);
-        let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
-        let response = Response { status: 200, headers, body: b"{\"ok\":true}".to_vec() };
-        Some(Reply { response, export: None })
-    }
-
     /// Remembers the last failure for the host's log.
     pub(super) fn report(&mut self, failure: &Failure) {
         self.failures.push(alloc::format!("{failure}"));
@@ -293,6 +264,7 @@ fn stage_one<G: Guest, T: Store>(
         let () = call(&mut live.guest, Op::Commit, &())?;
         live.head.position = position;
     }
+    live.behind |= outcome.behind;
     Ok(outcome)
 }
 

@@ -49,7 +49,7 @@ impl<G: Guest> Bulk<G> {
         let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
         let checkpoint = opened.fold_after;
         let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint };
-        Ok(Self { live: Live { guest, head, changed: true }, opened })
+        Ok(Self { live: Live { guest, head, changed: true, behind: false }, opened })
     }
 
     /// What the guest said of the checkpoint it was opened with.
@@ -79,8 +79,8 @@ pub fn describe<S: Spawn>(spawn: &mut S) -> Result<Description, Failure> {
 
 /// The projection a trap puts out of service, as [`Bulk::open`] takes it.
 pub fn quarantine_of(trap: &super::Trap) -> Option<Quarantine> {
-    let (projection, position) = crate::engine::trapped_projection(trap.progress)?;
+    let (projection, position, building) = crate::engine::trapped_projection(trap.progress)?;
     let mut reason = String::from("trapped: ");
     reason.push_str(&trap.detail);
-    Some(Quarantine { projection, position, reason })
+    Some(Quarantine { projection, position, reason, building })
 }

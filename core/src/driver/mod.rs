@@ -15,6 +15,7 @@ mod bulk;
 mod linked;
 mod memory;
 mod partition;
+mod rebuild;
 mod request;
 mod schema;
 mod sqlite;

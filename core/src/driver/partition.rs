@@ -63,6 +63,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) process: Process,
     pub(super) timings: super::batch::Timings,
     pub(super) failures: Vec<String>,
+    pub(super) slices: super::rebuild::Slices,
 }
 
 /// An open instance.
@@ -72,6 +73,8 @@ pub(super) struct Live<G> {
     pub(super) head: HeadInfo,
     /// Rows changed since the stored checkpoint.
     pub(super) changed: bool,
+    /// Slices have something to do.
+    pub(super) behind: bool,
 }
 
 /// Why an operation of the driver did not finish.
@@ -126,6 +129,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             process,
             timings: super::batch::Timings::default(),
             failures: Vec::new(),
+            slices: super::rebuild::Slices::default(),
         }
     }
 
@@ -199,6 +203,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             self.store.write(&write)?;
             live.head.checkpoint = position;
             live.changed = false;
+            // That they stopped is stored now: a rebuild may try them again.
+            self.quarantined.clear();
             Ok(())
         });
         if result.is_err() {
@@ -227,13 +233,16 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
 
     /// Takes a trap's projection out of service; false when it was no projection that trapped.
     pub(super) fn quarantine(&mut self, trap: &Trap) -> bool {
-        let Some((projection, position)) = crate::engine::trapped_projection(trap.progress) else {
+        let Some((projection, position, building)) =
+            crate::engine::trapped_projection(trap.progress)
+        else {
             return false;
         };
-        let known = self.quarantined.iter().any(|q| q.projection == projection);
+        let same = |q: &Quarantine| q.projection == projection && q.building == building;
+        let known = self.quarantined.iter().any(same);
         if !known {
             let reason = format!("trapped: {}", trap.detail);
-            self.quarantined.push(Quarantine { projection, position, reason });
+            self.quarantined.push(Quarantine { projection, position, reason, building });
         }
         !known
     }
@@ -262,7 +271,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         }
         let checkpoint = opened.fold_after;
         let info = HeadInfo { position: head, hash, genesis, checkpoint };
-        let mut live = Live { guest, head: info, changed: head > checkpoint };
+        let changed = head > checkpoint;
+        let mut live = Live { guest, head: info, changed, behind: opened.behind };
         self.fold_tail(&mut live, opened.fold_after)?;
         Ok(live)
     }

@@ -25,7 +25,7 @@ use crate::read::{KeyValue, Stop};
 /// What the host answered for the input under way, beside rows: those go into the cache.
 #[derive(Debug, Default)]
 pub struct Supplied {
-    others: BTreeMap<Query, Answer>,
+    pub(super) others: BTreeMap<Query, Answer>,
     /// States folded for this input.
     pub(super) refolded: BTreeMap<Wanted, Vec<u8>>,
     /// Bytes supplied so far.

@@ -225,20 +225,22 @@ fn apply_projections(
 ) -> Result<(), FoldStop> {
     for (index, projection) in engine.registry.projections.iter().enumerate() {
         let view = engine.views.projection(index);
-        // A view that stopped earlier stays behind the head.
-        let behind =
-            engine.views.state(view).is_none_or(|state| state.position != engine.head.position);
+        // A view that stopped earlier, or is still being built, stays behind the head.
+        let behind = engine
+            .views
+            .state(view)
+            .is_none_or(|state| state.stopped || state.position != engine.head.position);
         if behind || folded.faults.iter().any(|(faulted, _)| *faulted == view) {
             continue;
         }
-        let trapped = engine
-            .quarantined
-            .iter()
-            .find(|q| usize::try_from(q.projection) == Ok(index) && q.position == record.position);
+        let trapped =
+            engine.quarantined.iter().filter(|q| !q.building).find(|q| {
+                usize::try_from(q.projection) == Ok(index) && q.position == record.position
+            });
         let result = match trapped {
             Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
             None => {
-                set_progress(Some(index), record.position);
+                set_progress(Some((index, false)), record.position);
                 let mark = access.overlay.begin();
                 let result = projection.apply(record, &mut read::Rows::new(access, view));
                 access.overlay.end(mark, result.is_err());
@@ -291,36 +293,16 @@ impl Engine {
     pub(super) fn take_in(&mut self, taken: Taken) {
         let mut folded = taken.folded;
         let before = self.head.position;
-        let mut overlay = taken.overlay;
-        for (target, value) in overlay.changes() {
-            match target {
-                Target::Slot(slot) => self.cache.change_slot(*slot, value),
-                Target::New(view, key) => {
-                    self.cache.change(KeyRef { view: *view, bytes: key }, value)
-                }
-            }
-        }
-        for (slot, position) in overlay.appends.drain(..) {
-            if let (view, Appended::NewRow) = self.cache.append(slot, position) {
-                overlay.row_counts.push((view, 1));
-            }
-        }
-        for (view, difference) in overlay.row_counts.drain(..) {
-            if let Some(state) = self.views.state_mut(view) {
-                state.rows = state.rows.saturating_add_signed(difference);
-            }
-        }
-        overlay.clear();
-        self.scratch = overlay.into();
+        self.take_rows(taken.overlay);
         for (view, fault) in folded.faults.drain(..) {
             // Its rows are the fold up to the record before, and stay so.
             if let Some(state) = self.views.state_mut(view) {
                 state.position = fault.position.saturating_sub(1);
+                state.stopped = true;
             }
             self.faults.insert(view, fault);
         }
-        let faults = &self.faults;
-        self.views.advance(before, folded.position, |view| faults.contains_key(&view));
+        self.views.advance(before, folded.position);
         self.head.position = folded.position;
         self.head.time = folded.time;
         if let Some(settings) = folded.settings.take() {
@@ -351,5 +333,29 @@ impl Engine {
             }
         }
         self.changed = true;
+    }
+
+    /// Takes an attempt's changed rows in.
+    pub(super) fn take_rows(&mut self, mut overlay: Overlay) {
+        for (target, value) in overlay.changes() {
+            match target {
+                Target::Slot(slot) => self.cache.change_slot(*slot, value),
+                Target::New(view, key) => {
+                    self.cache.change(KeyRef { view: *view, bytes: key }, value)
+                }
+            }
+        }
+        for (slot, position) in overlay.appends.drain(..) {
+            if let (view, Appended::NewRow) = self.cache.append(slot, position) {
+                overlay.row_counts.push((view, 1));
+            }
+        }
+        for (view, difference) in overlay.row_counts.drain(..) {
+            if let Some(rows) = self.views.rows_mut(view) {
+                *rows = rows.saturating_add_signed(difference);
+            }
+        }
+        overlay.clear();
+        self.scratch = overlay.into();
     }
 }

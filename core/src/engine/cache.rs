@@ -326,6 +326,30 @@ impl Cache {
         self.order.is_empty()
     }
 
+    /// Forgets all rows of a view, changed ones too.
+    pub fn forget(&mut self, view: ViewId) {
+        for at in 0..self.slots.len() {
+            let Some(place) = self.slots.get_mut(at) else { break };
+            let Some(slot) = place.as_ref().filter(|slot| slot.view == view) else { continue };
+            let (cost, key) = (slot.cost(), KeyRef { view, bytes: slot.key.get() });
+            let Ok(id) = SlotId::try_from(at) else { continue };
+            if let Ok(entry) =
+                self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id)
+            {
+                entry.remove();
+            }
+            let bytes = if slot.changed {
+                self.order.remove(&(view, Box::from(key.bytes)));
+                &mut self.changed_bytes
+            } else {
+                &mut self.clean_bytes
+            };
+            *bytes = bytes.saturating_sub(cost);
+            *place = None;
+            self.free.push(id);
+        }
+    }
+
     /// Frees room, between inputs: clean rows that were not changed since the last time go first.
     pub fn evict(&mut self) {
         if self.clean_bytes <= self.bytes_max / 2 {

@@ -38,7 +38,8 @@ impl Engine {
     /// All changed rows, a part at a time; the last part carries the checkpoint.
     pub fn take_checkpoint(&mut self) -> CheckpointPart {
         let views = &self.views;
-        let mut rows: Vec<(View, Vec<RowChange>)> = Vec::new();
+        // Deletions come first: the generation may be used again right away.
+        let mut rows: Vec<(View, Vec<RowChange>)> = self.trimmed.take();
         let mut current = None;
         self.cache.take_changed(PART_BYTES_MAX, |view, key, value| {
             if current != Some(view) {
@@ -51,8 +52,8 @@ impl Engine {
         });
         let mut part = CheckpointPart { rows, dropped: Vec::new(), checkpoint: None };
         if self.cache.is_clean() {
-            let checkpoint =
-                Checkpoint { head: self.head.clone(), views: self.views.states().to_vec() };
+            let (head, views) = (self.head.clone(), self.views.states().to_vec());
+            let checkpoint = Checkpoint { head, views, garbage: self.views.garbage().to_vec() };
             let bytes = postcard::to_extend(&checkpoint, alloc::vec![CHECKPOINT_VERSION])
                 .unwrap_or_default();
             part.checkpoint = Some((self.head.position, bytes));

@@ -21,6 +21,7 @@ mod overlay;
 pub mod postings;
 mod propose;
 mod refold;
+mod rebuild;
 mod repeats;
 mod search;
 pub mod snapshots;
@@ -42,6 +43,7 @@ pub use open::OpenError;
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
+pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
 pub use repeats::position_of;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
@@ -59,18 +61,27 @@ use views::Views;
 pub static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
 const KIND_PROJECTION: u64 = 1;
+const KIND_BUILDING: u64 = 2;
 
-fn set_progress(projection: Option<usize>, position: u64) {
-    let word = projection.map_or(0, |index| {
-        (KIND_PROJECTION << 56) | ((index as u64 & 0xffff) << 40) | (position & 0xff_ffff_ffff)
+fn set_progress(projection: Option<(usize, bool)>, position: u64) {
+    let word = projection.map_or(0, |(index, building)| {
+        ((if building { KIND_BUILDING } else { KIND_PROJECTION }) << 56)
+            | ((index as u64 & 0xffff) << 40)
+            | (position & 0xff_ffff_ffff)
     });
     PROGRESS.store(word, Ordering::Relaxed);
 }
 
-/// The projection that was applying a record, and the record's position, by a progress word.
-pub fn trapped_projection(word: u64) -> Option<(u32, u64)> {
+/// The projection that was applying a record, the record's position, and whether that was for a
+/// generation that does not serve yet, by a progress word.
+pub fn trapped_projection(word: u64) -> Option<(u32, u64, bool)> {
     let index = u32::try_from((word >> 40) & 0xffff).ok()?;
-    (word >> 56 == KIND_PROJECTION).then_some((index, word & 0xff_ffff_ffff))
+    let kind = word >> 56;
+    (kind == KIND_PROJECTION || kind == KIND_BUILDING).then_some((
+        index,
+        word & 0xff_ffff_ffff,
+        kind == KIND_BUILDING,
+    ))
 }
 
 /// Where the log stands, and counters that follow from it.
@@ -130,6 +141,8 @@ pub struct Engine {
     quarantined: Vec<crate::protocol::Quarantine>,
     /// Reasons of faults found since the instance was opened.
     faults: BTreeMap<ViewId, Fault>,
+    /// Rows of generations of no use, to be deleted by the next checkpoint.
+    trimmed: rebuild::Trimmed,
 }
 
 /// A genesis that is not stored yet.

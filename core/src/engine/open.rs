@@ -16,7 +16,7 @@ use super::views::{ViewState, Views};
 use super::{Engine, Genesis, Head};
 use crate::chain::{FORMAT_VERSION, hex};
 use crate::commit::{self, settings_text};
-use crate::protocol::{Open, Opened, RefusalReason};
+use crate::protocol::{Open, Opened, RefusalReason, View};
 use crate::registry::Registry;
 
 /// Why a log is not opened.
@@ -33,6 +33,8 @@ pub struct OpenError {
 pub(super) struct Checkpoint {
     pub head: Head,
     pub views: Vec<ViewState>,
+    /// Generations whose rows are still to be deleted.
+    pub garbage: Vec<View>,
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
@@ -66,7 +68,7 @@ impl Engine {
         let mut rows_usable = false;
         if let Some(checkpoint) = stored.filter(|checkpoint| checkpoint.head.position <= open.head)
         {
-            rows_usable = views.restore(checkpoint.views);
+            rows_usable = views.restore(checkpoint.views, checkpoint.garbage);
             if rows_usable {
                 head = checkpoint.head;
             }
@@ -94,8 +96,11 @@ impl Engine {
             changed: false,
             quarantined: open.quarantined.clone(),
             faults: BTreeMap::new(),
+            trimmed: super::rebuild::Trimmed::default(),
         };
-        Ok((engine, Opened { fold_after, rows_usable }))
+        let behind = engine.slices_due(open.head);
+        let serving = engine.views.serving(fold_after);
+        Ok((engine, Opened { fold_after, rows_usable, behind, serving }))
     }
 }
 

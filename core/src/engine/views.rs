@@ -3,7 +3,11 @@
 //! Owns which view has which number in memory and which name and generation in the store. Refuses
 //! to know what rows hold.
 //!
-//! Order: the engine's own views, then the registry's aggregates, then its projections.
+//! Order: the engine's own views, then the registry's aggregates, then its projections. A projection
+//! has two numbers, one for each of the two generations that it can have at a time.
+//!
+//! Generations: `2 * revision`, and that plus one. A rebuild at the same revision builds the other
+//! of the two beside the one that serves. Rows of any other revision are of no use to this guest.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -45,11 +49,26 @@ pub struct ViewState {
     pub name: String,
     /// Revision of the code that folded its rows.
     pub revision: u32,
-    /// Generation of its rows.
+    /// The generation that serves.
     pub generation: u32,
     /// Its rows are the fold up to here.
     pub position: u64,
     /// How many rows it has; counted for projections.
+    pub rows: u64,
+    /// It failed on the record after its position, and is left there.
+    pub stopped: bool,
+    /// The generation that will replace it.
+    pub building: Option<Building>,
+}
+
+/// A generation that does not serve yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Building {
+    /// Its number.
+    pub generation: u32,
+    /// Its rows are the fold up to here.
+    pub position: u64,
+    /// How many rows it has.
     pub rows: u64,
 }
 
@@ -58,10 +77,12 @@ pub struct ViewState {
 pub struct Views {
     states: Vec<ViewState>,
     aggregates: usize,
+    /// Generations of no use any more whose rows are not deleted yet.
+    garbage: Vec<View>,
 }
 
 impl Views {
-    /// The views of a registry, all empty, of generation 1.
+    /// The views of a registry, all empty.
     pub fn new(registry: &Registry) -> Self {
         let own = OWN.iter().copied();
         let aggregates =
@@ -70,27 +91,49 @@ impl Views {
         let state = |(name, revision): (&str, u32)| ViewState {
             name: name.to_string(),
             revision,
-            generation: 1,
+            generation: revision.saturating_mul(2),
             position: 0,
             rows: 0,
+            stopped: false,
+            building: None,
         };
         Self {
             states: own.chain(aggregates).chain(projections).map(state).collect(),
             aggregates: registry.aggregates.len(),
+            garbage: Vec::new(),
         }
     }
 
-    /// Takes over the states of a checkpoint; false when any view is another one now.
-    pub fn restore(&mut self, stored: Vec<ViewState>) -> bool {
-        let same = stored.len() == self.states.len()
-            && stored
-                .iter()
-                .zip(&self.states)
-                .all(|(a, b)| a.name == b.name && a.revision == b.revision);
-        if same {
-            self.states = stored;
+    /// Takes over what a checkpoint keeps; false when its rows are of no use. A projection that is
+    /// new, or has another revision now, starts anew behind the others, which serve.
+    pub fn restore(&mut self, stored: Vec<ViewState>, garbage: Vec<View>) -> bool {
+        let projections = OWN.len().saturating_add(self.aggregates);
+        let same = |a: &ViewState, b: &ViewState| a.name == b.name && a.revision == b.revision;
+        let fixed = self.states.iter().take(projections);
+        let found = fixed.filter(|own| stored.iter().any(|other| same(own, other)));
+        if found.count() != projections {
+            return false;
         }
-        same
+        // What now is an aggregate or belongs to the engine was no projection then, or the other
+        // way round: names alone do not tell, so such rows are folded again.
+        let moved = stored.iter().skip(projections);
+        if moved.into_iter().any(|s| self.states.iter().take(projections).any(|f| f.name == s.name))
+        {
+            return false;
+        }
+        self.garbage = garbage;
+        for old in stored {
+            match self.states.iter_mut().find(|state| same(state, &old)) {
+                Some(state) => *state = old,
+                None => {
+                    let building = old.building.map(|building| building.generation);
+                    for generation in core::iter::once(old.generation).chain(building) {
+                        self.garbage.push(View { name: old.name.clone(), generation });
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// What the checkpoint keeps.
@@ -98,31 +141,91 @@ impl Views {
         &self.states
     }
 
+    /// Generations of no use any more whose rows are not deleted yet.
+    pub fn garbage(&self) -> &[View] {
+        &self.garbage
+    }
+
+    /// The first of them has no rows any more.
+    pub fn garbage_gone(&mut self) {
+        if !self.garbage.is_empty() {
+            self.garbage.remove(0);
+        }
+    }
+
+    /// Where the registry's projections start.
+    const fn first_projection(&self) -> usize {
+        OWN.len().saturating_add(self.aggregates)
+    }
+
+    /// Index of a view's state, and for a projection which of its two generations is meant.
+    fn place(&self, view: ViewId) -> (usize, Option<u32>) {
+        let (view, first) = (usize::from(view), self.first_projection());
+        match view.checked_sub(first) {
+            None => (view, None),
+            Some(beyond) => {
+                let side = u32::from(!beyond.is_multiple_of(2));
+                (first.saturating_add(beyond / 2), Some(side))
+            }
+        }
+    }
+
+    fn number(&self, index: usize, generation: u32) -> ViewId {
+        let first = self.first_projection();
+        let number = match index.checked_sub(first) {
+            None => index,
+            Some(beyond) => {
+                let side = usize::from(generation % 2 == 1);
+                first.saturating_add(beyond.saturating_mul(2)).saturating_add(side)
+            }
+        };
+        ViewId::try_from(number).unwrap_or(ViewId::MAX)
+    }
+
     /// A view's state.
     pub fn state(&self, view: ViewId) -> Option<&ViewState> {
-        self.states.get(usize::from(view))
+        self.states.get(self.place(view).0)
     }
 
     /// A view's state, to be changed by a commit taken in.
     pub fn state_mut(&mut self, view: ViewId) -> Option<&mut ViewState> {
-        self.states.get_mut(usize::from(view))
+        let (index, _) = self.place(view);
+        self.states.get_mut(index)
+    }
+
+    /// The number of rows of one generation.
+    pub fn rows_mut(&mut self, view: ViewId) -> Option<&mut u64> {
+        let (index, side) = self.place(view);
+        let state = self.states.get_mut(index)?;
+        match &mut state.building {
+            Some(building) if side == Some(building.generation % 2) => Some(&mut building.rows),
+            _ => Some(&mut state.rows),
+        }
     }
 
     /// A view as the store names it.
     pub fn stored(&self, view: ViewId) -> View {
-        match self.state(view) {
-            Some(state) => View { name: state.name.clone(), generation: state.generation },
+        let (index, side) = self.place(view);
+        match self.states.get(index) {
+            Some(state) => {
+                let generation = match side {
+                    Some(side) if state.generation % 2 != side => state.generation ^ 1,
+                    _ => state.generation,
+                };
+                View { name: state.name.clone(), generation }
+            }
             None => View { name: String::new(), generation: 0 },
         }
     }
 
     /// The number of a view that the store names.
     pub fn find(&self, view: &View) -> Option<ViewId> {
-        let index = self
-            .states
-            .iter()
-            .position(|s| s.name == view.name && s.generation == view.generation)?;
-        ViewId::try_from(index).ok()
+        let index = self.states.iter().position(|s| {
+            let building = s.building.as_ref().map(|building| building.generation);
+            s.name == view.name
+                && (s.generation == view.generation || building == Some(view.generation))
+        })?;
+        Some(self.number(index, view.generation))
     }
 
     /// The view of the registry's aggregate with this index.
@@ -130,15 +233,70 @@ impl Views {
         ViewId::try_from(index).unwrap_or(ViewId::MAX).saturating_add(AGGREGATES)
     }
 
-    /// The view of the registry's projection with this index.
+    /// The view of the registry's projection with this index: the generation that serves.
     pub fn projection(&self, index: usize) -> ViewId {
-        self.aggregate(self.aggregates.saturating_add(index))
+        let index = self.first_projection().saturating_add(index);
+        self.number(index, self.states.get(index).map_or(0, |state| state.generation))
+    }
+
+    /// The state of the registry's projection with this index, to be changed.
+    pub fn projection_mut(&mut self, index: usize) -> Option<&mut ViewState> {
+        let index = self.first_projection().saturating_add(index);
+        self.states.get_mut(index)
+    }
+
+    /// The generation of a projection that slices work on, and how far it got: one that is being
+    /// rebuilt, else one that serves but is behind `head`.
+    pub fn behind(&self, index: usize, head: u64) -> Option<(ViewId, u64)> {
+        let at = self.first_projection().saturating_add(index);
+        let state = self.states.get(at)?;
+        if let Some(building) = &state.building {
+            return Some((self.number(at, building.generation), building.position));
+        }
+        let behind = state.position < head && !state.stopped;
+        behind.then(|| (self.number(at, state.generation), state.position))
+    }
+
+    /// The generations that serve, with the log at `head`.
+    pub fn serving(&self, head: u64) -> Vec<View> {
+        let whole = self.states.iter().filter(|state| state.stopped || state.position == head);
+        whole.map(|state| View { name: state.name.clone(), generation: state.generation }).collect()
+    }
+
+    /// Starts to build the other generation of a projection, or goes on with it.
+    pub fn start_rebuild(&mut self, index: usize) {
+        if let Some(state) = self.projection_mut(index).filter(|state| state.building.is_none()) {
+            let generation = state.generation ^ 1;
+            state.building = Some(Building { generation, position: 0, rows: 0 });
+        }
+    }
+
+    /// Gives up the generation that is being built, and tells which that was.
+    pub fn abandon(&mut self, index: usize) -> Option<ViewId> {
+        let at = self.first_projection().saturating_add(index);
+        let state = self.states.get_mut(at)?;
+        let generation = state.building.take()?.generation;
+        let name = state.name.clone();
+        self.garbage.push(View { name, generation });
+        Some(self.number(at, generation))
+    }
+
+    /// Lets the generation that was built serve, and tells which one did before.
+    pub fn flip(&mut self, index: usize) -> Option<ViewId> {
+        let at = self.first_projection().saturating_add(index);
+        let state = self.states.get_mut(at)?;
+        let Building { generation, position, rows } = state.building.take()?;
+        let before = core::mem::replace(&mut state.generation, generation);
+        (state.position, state.rows, state.stopped) = (position, rows, false);
+        let name = state.name.clone();
+        self.garbage.push(View { name, generation: before });
+        Some(self.number(at, before))
     }
 
     /// Moves every view that is at `from` to `to`, but for those that stopped.
-    pub fn advance(&mut self, from: u64, to: u64, stopped: impl Fn(ViewId) -> bool) {
-        for (state, view) in self.states.iter_mut().zip(0..) {
-            if state.position == from && !stopped(view) {
+    pub fn advance(&mut self, from: u64, to: u64) {
+        for state in &mut self.states {
+            if state.position == from && !state.stopped {
                 state.position = to;
             }
         }

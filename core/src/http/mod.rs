@@ -38,6 +38,13 @@ pub struct Handled {
     pub kind: Kind,
     /// What is to be taken in.
     pub proposal: Option<Proposal>,
+    /// The projection to be built anew.
+    pub rebuild: Option<usize>,
+}
+
+/// The answer to a command that is refused.
+pub fn refused(problem: &Problem) -> Handled {
+    read(Answer::problem(problem), Kind::Rejected)
 }
 
 /// Handles one parsed request. `Err` names what is missing; nothing changes either way.
@@ -56,6 +63,7 @@ pub fn handle(
                 answer: commands::answer(parsed, aggregate, &answered, false),
                 kind: Kind::Command,
                 proposal: Some(*proposal),
+                rebuild: None,
             },
             Decided::Nothing(answered) => {
                 read(commands::answer(parsed, aggregate, &answered, false), Kind::Command)
@@ -68,6 +76,9 @@ pub fn handle(
     }
     if let Action::TakeSnapshot { aggregate } = parsed.action {
         return queries::take_snapshot(engine, access, aggregate, parsed);
+    }
+    if matches!(parsed.action, Action::Rebuild) {
+        return Ok(projections::rebuild(engine, parsed));
     }
     let answer = match parsed.action {
         Action::Query { aggregate } => queries::state(engine, &mut access, aggregate, parsed),
@@ -86,7 +97,7 @@ pub fn handle(
         Action::LogExport => Ok(process::log_export(parsed)),
         Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
         Action::Index => Ok(process::index()),
-        Action::Command { .. } | Action::TakeSnapshot { .. } => {
+        Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild => {
             Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable")))
         }
     };
@@ -106,5 +117,5 @@ fn finish(answer: Result<Answer, Stop>, access: &mut Access<'_>) -> Result<Handl
 }
 
 const fn read(answer: Answer, kind: Kind) -> Handled {
-    Handled { answer, kind, proposal: None }
+    Handled { answer, kind, proposal: None, rebuild: None }
 }

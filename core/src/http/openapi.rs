@@ -10,10 +10,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::answer::Answer;
-use super::routes::{Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, Route};
-use crate::decider::{AggregateSpec, CommandSpec};
+use super::routes::{Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, REBUILD_FIELDS, Route};
+use crate::decider::AggregateSpec;
 use crate::errors::Code;
-use crate::fields;
+use crate::fields::{self, Field};
 use crate::json::push_string;
 use crate::registry::Registry;
 
@@ -114,10 +114,11 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     out.push_str(&params.join(","));
     out.push(']');
     match route.action {
-        Action::Command { command, .. } => push_body(out, command),
         Action::TakeSnapshot { .. } => out.push_str(
             r#","requestBody":{"required":false,"content":{"application/json":{"schema":{"type":"object","additionalProperties":false}}}}"#,
         ),
+        Action::Command { command, .. } => push_body(out, command.fields, fields::COMMON),
+        Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
         _ => {}
     }
     out.push_str(",\"responses\":{");
@@ -154,16 +155,15 @@ fn query_param(param: &Param) -> String {
     out
 }
 
-fn push_body(out: &mut String, command: &CommandSpec) {
+fn push_body(out: &mut String, own: &[Field], common: &[Field]) {
     out.push_str(r#","requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object","additionalProperties":false,"required":["#);
-    let required = command.fields.iter().filter(|field| !field.optional);
+    let required = own.iter().filter(|field| !field.optional);
     let required: Vec<String> = required.map(|field| format!("\"{}\"", field.name)).collect();
     out.push_str(&required.join(","));
     out.push_str("],\"properties\":{");
-    let properties: Vec<String> = command
-        .fields
+    let properties: Vec<String> = own
         .iter()
-        .chain(fields::COMMON)
+        .chain(common)
         .map(|field| format!("\"{}\":{}", field.name, fields::schema(field)))
         .collect();
     out.push_str(&properties.join(","));
@@ -194,6 +194,7 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
             );
             (json, format!("{{\"allOf\":[{},{data}]}}", named("ProjectionStatus")))
         }
+        Action::Rebuild => (json, r#"{"type":"object","required":["name","state"],"additionalProperties":false,"properties":{"name":{"type":"string"},"state":{"const":"rebuilding"}}}"#.into()),
         Action::Stats => (json, named("Stats")),
         Action::AggregateStats => (json, named("AggregateStats")),
         Action::Health => (json, named("Health")),
@@ -233,6 +234,9 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
             "\"200\":{{\"description\":\"There is one of this version\",\"headers\":{{\"ETag\":{string}}},{content}}},\
              \"201\":{{\"description\":\"Taken\",\"headers\":{{\"ETag\":{string},\"Location\":{string}}},{content}}}"
         )),
+        Action::Rebuild => {
+            out.push_str(&format!("\"202\":{{\"description\":\"It is being built\",{content}}}"))
+        }
         _ => {
             let pages = route.params.iter().any(|param| param.name == "limit");
             let headers = if pages { format!("\"headers\":{{\"Link\":{string}}},") } else { String::new() };
@@ -243,8 +247,11 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
 
 /// Errors by status, each naming its codes.
 fn push_errors(out: &mut String, route: &Route) {
-    let general =
-        if matches!(route.action, Action::Command { .. }) { COMMAND_ERRORS } else { READ_ERRORS };
+    let general = if matches!(route.action, Action::Command { .. } | Action::Rebuild) {
+        COMMAND_ERRORS
+    } else {
+        READ_ERRORS
+    };
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in
         general.iter().chain(route.errors).filter(|code| !matches!(code, Code::DeadlineExceeded))

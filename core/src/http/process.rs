@@ -19,7 +19,7 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
     let mut reasons: Vec<String> = Vec::new();
     for index in 0..engine.registry().projections.len() {
         if let Some(status) =
-            projections::status(engine, access, index)?.filter(|status| status.error.is_some())
+            projections::status(engine, access, index)?.filter(|status| status.stopped)
         {
             let error = status.error.unwrap_or_default();
             let at = status.position.saturating_add(1);

@@ -5,12 +5,14 @@ use alloc::string::{String, ToString};
 
 use super::answer::Answer;
 use super::request::Parsed;
+use super::{Handled, read};
 use crate::engine::{Access, Engine, Fault};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::projection::Page;
+use crate::protocol::Kind;
 use crate::read::{Reader, Stop};
 
 /// How far a projection has got.
@@ -22,6 +24,10 @@ pub struct Status {
     pub position: u64,
     /// Why it stopped, when it did.
     pub error: Option<String>,
+    /// It stands still: no record is taken in any more.
+    pub stopped: bool,
+    /// `live`, `rebuilding` or `faulted`.
+    state: &'static str,
     lag: u64,
     rows: u64,
 }
@@ -37,21 +43,23 @@ pub fn status(
     };
     let Some((view, state)) = engine.projection(index) else { return Ok(None) };
     let lag = engine.head().position.saturating_sub(state.position);
-    let error =
-        match engine.fault(view) {
-            Some(fault) => Some(fault.reason.clone()),
-            // It stopped before this instance was opened: the reason is stored.
-            None if lag > 0 => {
-                let row = access.row(engine.faults_view(), spec.name.as_bytes())?;
-                let fault: Option<Fault> = row.and_then(|bytes| postcard::from_bytes(&bytes).ok());
-                Some(fault.map_or_else(
-                    || "it stopped; the reason is lost".to_string(),
-                    |fault| fault.reason,
-                ))
-            }
-            None => None,
-        };
-    Ok(Some(Status { name: spec.name, position: state.position, error, lag, rows: state.rows }))
+    let error = match engine.fault(view) {
+        Some(fault) => Some(fault.reason.clone()),
+        // It stopped before this instance was opened: the reason is stored.
+        None => {
+            let row = access.row(engine.faults_view(), spec.name.as_bytes())?;
+            let fault: Option<Fault> = row.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+            let lost = || "it stopped; the reason is lost".to_string();
+            fault.map(|fault| fault.reason).or_else(|| state.stopped.then(lost))
+        }
+    };
+    let (position, rows, stopped) = (state.position, state.rows, state.stopped);
+    let state = match (state.building.is_some(), stopped, lag) {
+        (true, ..) | (_, false, 1..) => "rebuilding",
+        (_, true, _) => "faulted",
+        _ => "live",
+    };
+    Ok(Some(Status { name: spec.name, position, error, stopped, state, lag, rows }))
 }
 
 impl Status {
@@ -64,7 +72,7 @@ impl Status {
         } else {
             out.push_str("null");
         }
-        let state = if self.error.is_some() { "faulted" } else { "live" };
+        let state = self.state;
         out.push_str(&format!(
             ",\"lastProcessedVersion\":{},\"lag\":{},\"state\":\"{state}\",\"error\":",
             self.position, self.lag
@@ -100,15 +108,19 @@ pub fn one(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<
         let detail = format!("there is no projection {}; GET /projections lists them", parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
+    let Some((view, state)) = engine.projection(index) else {
+        return Err(Stop::Fault("no such view".into()));
+    };
+    if !state.stopped && state.position < engine.head().position {
+        let detail = format!("projection {} is being built; it answers when it is", parsed.id);
+        return Ok(Answer::problem(&Problem::new(Code::Restarting, detail)));
+    }
     let limit = parsed
         .params
         .get("limit")
         .and_then(|limit| limit.parse().ok())
         .unwrap_or(LIST_LIMIT_DEFAULT);
     let page = Page { after: parsed.params.get("after").cloned(), limit };
-    let Some((view, _)) = engine.projection(index) else {
-        return Err(Stop::Fault("no such view".into()));
-    };
     let rendered = projection.page(&mut Reader::new(access, view), &page)?;
     let Some(status) = status(engine, access, index)? else {
         return Err(Stop::Fault("no such view".into()));
@@ -119,4 +131,24 @@ pub fn one(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<
     body.push_str(&rendered.json);
     body.push('}');
     Ok(Answer::json(body).next(parsed, rendered.next.as_deref()))
+}
+
+/// `POST /projections/rebuild`. Asked again meanwhile, it answers the same and changes nothing.
+pub fn rebuild(engine: &Engine, parsed: &Parsed) -> Handled {
+    let mut all = engine.registry().projections.iter();
+    let Some(index) = all.position(|p| p.spec().name == parsed.id) else {
+        let detail = format!("there is no projection {}; GET /projections lists them", parsed.id);
+        return super::refused(&Problem::new(Code::NotFound, detail));
+    };
+    let mut body = String::from("{\"name\":");
+    push_string(&mut body, &parsed.id);
+    body.push_str(",\"state\":\"rebuilding\"}");
+    let under_way = engine.projection(index).is_some_and(|(_, state)| {
+        let behind = !state.stopped && state.position < engine.head().position;
+        state.building.is_some() || behind
+    });
+    Handled {
+        rebuild: (!under_way).then_some(index),
+        ..read(Answer::json(body).status(202), Kind::Read)
+    }
 }

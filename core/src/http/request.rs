@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::routes::{Action, Matched, Param, ParamKind, Route, find};
+use super::routes::{Action, Matched, Param, ParamKind, REBUILD_FIELDS, Route, find};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;
@@ -89,6 +89,15 @@ pub fn parse(
                 let body = parse_body(&headers, request.body, body_bytes_max)?;
                 Fields::closed(&body, &[])?;
             }
+        }
+        Action::Rebuild => {
+            parsed.data = parse_body(&headers, request.body, body_bytes_max)?;
+            let fields = Fields::parse(&parsed.data, REBUILD_FIELDS)?;
+            if !fields.ids("eventIds").is_empty() {
+                let problem = Problem::new(Code::UnknownField, "it makes no events to be named");
+                return Err(problem.text("field", "eventIds"));
+            }
+            parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
         }
         _ => {
             parsed.known_versions =

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::decider::{AggregateSpec, CommandSpec};
 use crate::errors::{Code, Problem};
+use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
 
 /// One way to address the system.
@@ -66,6 +67,8 @@ pub enum Action {
     Projections,
     /// Shows a projection.
     Projection,
+    /// Builds a projection anew.
+    Rebuild,
     /// Statistics.
     Stats,
     /// Statistics of one stream.
@@ -212,6 +215,10 @@ pub const READ_ERRORS: &[Code] = &[
     Code::Restarting,
 ];
 
+/// The body of `POST /projections/rebuild`.
+pub const REBUILD_FIELDS: &[Field] =
+    &[Field { name: "name", kind: FieldKind::Id, optional: false, doc: "Name of the projection" }];
+
 const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
 
 const TAKE_ERRORS: &[Code] = &[
@@ -313,6 +320,14 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for (path, action, summary, params, errors) in fixed {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
+    routes.push(Route {
+        method: "POST",
+        path: "/projections/rebuild".into(),
+        action: Action::Rebuild,
+        summary: "Builds a projection anew, serving its old rows until that is done".into(),
+        params: &[],
+        errors: NOT_FOUND,
+    });
     routes
 }
 
@@ -325,10 +340,6 @@ const fn get(
 ) -> Route {
     Route { method: "GET", path, action, summary, params, errors }
 }
-
-/// Routes that a later version has. Until then they are unknown, though another route's parameter
-/// would match their path with another method.
-const LATER: [(&str, &str); 1] = [("POST", "projections/rebuild")];
 
 /// A route and what its braces stand for.
 #[derive(Debug)]
@@ -361,7 +372,7 @@ pub fn find<'a>(
     if let Some(found) = found {
         return Ok(found);
     }
-    if allowed.is_empty() || LATER.contains(&(method, segments.join("/").as_str())) {
+    if allowed.is_empty() {
         let path: String = segments.join("/").chars().take(128).collect();
         let detail = format!("there is no route /{path}; GET /openapi.json lists all of them");
         return Err(Problem::new(Code::NoSuchRoute, detail));

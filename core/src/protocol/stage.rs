@@ -98,6 +98,8 @@ pub struct Outcome {
     /// Changed rows fill their share of the cache, or are promised: store a checkpoint with this
     /// batch.
     pub checkpoint_due: bool,
+    /// Slices have something to do.
+    pub behind: bool,
     /// The body is followed by stored commits, a line each.
     pub export: Option<ExportFrom>,
 }

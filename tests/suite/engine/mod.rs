@@ -8,6 +8,7 @@ mod faults;
 mod keys;
 pub mod kit;
 mod quarantine;
+mod rebuild;
 mod memory;
 mod model;
 mod postings;

@@ -183,3 +183,40 @@ fn a_failing_projection_on_native() {
 fn a_failing_projection_on_the_worker() {
     a_broken_projection(Kind::Worker, "break-projection-by-error");
 }
+
+/// A healthy read model is rebuilt without any further request, by real time; a quarantined one
+/// fails again and stays as it was.
+fn rebuilt(kind: Kind) {
+    let mut host = started(kind);
+    for n in 0..40 {
+        let body = format!(r#"{{"accountId":"a-{n}","initialBalance":{n}}}"#);
+        assert_eq!(host.post("/commands/open-account", &body).status, 201);
+    }
+    let broken = host.send(&chaos("break-projection-by-trap", "c"));
+    assert_eq!(broken.status, 201, "{kind:?}: {}", broken.text());
+    let before = host.get("/projections/AccountBalances").json();
+    for name in ["AccountBalances", "Fragile"] {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        let answer = host.post("/projections/rebuild", &body);
+        assert_eq!(answer.status, 202, "{kind:?}: {}", answer.text());
+        host.kill_9();
+        host.restart();
+    }
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while host.get("/projections").text().contains("rebuilding") {
+        assert!(std::time::Instant::now() < until, "{kind:?}: it does not end");
+        thread::sleep(std::time::Duration::from_millis(100));
+    }
+    quarantined(&mut host, 41, &format!("{kind:?}: rebuilt"));
+    assert_eq!(host.get("/projections/AccountBalances").json(), before, "{kind:?}");
+}
+
+#[test]
+fn projections_are_rebuilt_on_native() {
+    rebuilt(Kind::Native);
+}
+
+#[test]
+fn projections_are_rebuilt_on_the_worker() {
+    rebuilt(Kind::Worker);
+}

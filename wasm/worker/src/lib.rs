@@ -165,6 +165,20 @@ impl Shim {
         self.tell_failures();
     }
 
+    /// In how many milliseconds the next slice of a rebuild should run; nothing when there is none.
+    pub fn slice_due(&mut self) -> Option<f64> {
+        let ready = self.state.as_mut().ok().filter(|ready| !ready.held)?;
+        ready.partition.slices_due().map(|micros| export::number(micros) / 1000.0)
+    }
+
+    /// Builds read models for a few milliseconds.
+    pub fn slice(&mut self) {
+        if let Ok(ready) = &mut self.state {
+            ready.partition.slice();
+        }
+        self.tell_failures();
+    }
+
     /// Whether a write failed: the object must be reset, so that it goes by what is stored.
     pub fn failed(&mut self) -> bool {
         self.state.as_mut().is_ok_and(|ready| ready.connection().failed())

@@ -1,0 +1,197 @@
+//! Slices: building generations of projections between batches, a few milliseconds at a time.
+//!
+//! Owns when a slice may run, how large it is, and the checkpoints that keep what slices did.
+//! Refuses to know what is built. A host that is idle, or has just run a batch, asks
+//! [`Partition::slices_due`] and calls [`Partition::slice`] until there is nothing to do.
+//!
+//! With test stamps slices run in `POST /test/wake` only, all of them at once.
+
+use super::partition::{Failure, call};
+use super::{OwnedRequest, Partition, Reply, Spawn, Store, StoreError, World};
+use crate::chain::{self, Chain, NO_HASH};
+use crate::errors::Code;
+use crate::limits::SLICE_EVENTS;
+use crate::protocol::{Answer, Op, Query, Response, SliceStep};
+
+/// What the driver remembers between slices.
+#[derive(Debug)]
+pub(super) struct Slices {
+    /// Events of the next slice.
+    events: u32,
+    /// Events since the last checkpoint, at most.
+    unsaved: u64,
+    /// Slices that failed one after the other, and until when none is tried.
+    failures: u32,
+    wait_until_micros: u64,
+    /// There was something to do when the instance was dropped.
+    lost: bool,
+    /// A test asked for all slices.
+    woken: bool,
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        let (unsaved, failures, wait_until_micros) = (0, 0, 0);
+        let events = SLICE_EVENTS;
+        Self { events, unsaved, failures, wait_until_micros, lost: false, woken: false }
+    }
+}
+
+/// What a slice should take, and the bounds within which its size is adapted to that.
+const SLICE_MICROS: u64 = 4_000;
+const EVENTS_MIN: u32 = 16;
+const EVENTS_MAX: u32 = 4_096;
+/// The wait after the first failure; it doubles to 256 times that.
+const WAIT_MICROS: u64 = 100_000;
+
+impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
+    /// Whether [`Self::slice`] should be called now; `Some` with a number: in so many microseconds.
+    pub fn slices_due(&mut self) -> Option<u64> {
+        let behind = self.live.as_ref().map_or(self.slices.lost, |live| live.behind);
+        if !behind || self.config.test_stamps.is_some() {
+            return None;
+        }
+        if self.slices.failures == 0 {
+            return Some(0);
+        }
+        Some(self.slices.wait_until_micros.saturating_sub(self.world.micros()))
+    }
+
+    /// Runs one slice. What went wrong is told by [`Self::take_failures`].
+    pub fn slice(&mut self) {
+        let started = self.world.micros();
+        let result = self.try_slice();
+        let micros = self.world.micros().saturating_sub(started);
+        match result {
+            Ok(()) => {
+                self.slices.failures = 0;
+                // Where the clock stands still within an event, the size stays as it is.
+                let events = u64::from(self.slices.events);
+                let fitting = events.saturating_mul(SLICE_MICROS).checked_div(micros);
+                let fitting = fitting.unwrap_or(events).min(events.saturating_mul(2));
+                let fitting = u32::try_from(fitting).unwrap_or(EVENTS_MAX);
+                self.slices.events = fitting.clamp(EVENTS_MIN, EVENTS_MAX);
+            }
+            Err(failure) => self.slice_failed(failure, started.saturating_add(micros)),
+        }
+    }
+
+    fn slice_failed(&mut self, failure: Failure, now_micros: u64) {
+        self.live = None;
+        self.slices.lost = true;
+        self.slices.unsaved = 0;
+        self.report(&failure);
+        let known = match failure {
+            Failure::Trap(trap) => self.quarantine(&trap),
+            Failure::Store(StoreError::CorruptRow { .. }) => self.store.erase_rows().is_ok(),
+            _ => false,
+        };
+        if !known {
+            let doublings = self.slices.failures.min(8);
+            let wait = WAIT_MICROS.saturating_mul(1_u64.wrapping_shl(doublings));
+            self.slices.wait_until_micros = now_micros.saturating_add(wait);
+            self.slices.failures = self.slices.failures.saturating_add(1);
+        }
+    }
+
+    fn try_slice(&mut self) -> Result<(), Failure> {
+        self.open()?;
+        let events = self.slices.events;
+        let Some(live) = self.live.as_mut().filter(|live| live.behind) else {
+            self.slices.lost = false;
+            return Ok(());
+        };
+        let mut step: SliceStep = call(&mut live.guest, Op::Slice, &events)?;
+        let (more, checkpoint_due) = loop {
+            match step {
+                SliceStep::Need(queries) => {
+                    let answers = self.store.read(&queries)?;
+                    for (query, answer) in queries.iter().zip(&answers) {
+                        if let (Query::CommitsAfter { after, .. }, Answer::Commits(lines)) =
+                            (query, answer)
+                        {
+                            check_page(&mut self.store, live.head.genesis, *after, lines)?;
+                        }
+                    }
+                    step = call(&mut live.guest, Op::Supply, &answers)?;
+                }
+                SliceStep::Done { more, checkpoint_due } => break (more, checkpoint_due),
+            }
+        };
+        live.behind = more;
+        live.changed = true;
+        self.slices.lost = more;
+        self.slices.unsaved = self.slices.unsaved.saturating_add(events.into());
+        if checkpoint_due || !more || self.slices.unsaved >= self.config.tail_events_max {
+            self.slices.unsaved = 0;
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// `POST /test/wake {"advanceMs":n}`, present with test stamps only.
+    pub(super) fn wake_for_test(&mut self, request: &OwnedRequest) -> Option<Reply> {
+        let stamps = self.config.test_stamps.as_mut()?;
+        let path = request.target.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
+        let path = path.map_or(request.target.as_str(), |(_, path)| path).trim_start_matches('/');
+        if request.method != "POST" || path != "test/wake" {
+            return None;
+        }
+        let body =
+            if let super::OwnedBody::Whole(body) = &request.body { body.as_slice() } else { &[] };
+        let advance = core::str::from_utf8(body).ok().and_then(|text| {
+            text.trim()
+                .strip_prefix("{\"advanceMs\":")?
+                .strip_suffix('}')?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
+        let Some(advance) = advance else {
+            return Some(Reply::problem(
+                Code::InvalidField,
+                "the body is {\"advanceMs\": milliseconds}",
+            ));
+        };
+        stamps.offset_ms = stamps.offset_ms.saturating_add(advance);
+        self.slices.woken = true;
+        let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
+        let response = Response { status: 200, headers, body: b"{\"ok\":true}".to_vec() };
+        Some(Reply { response, export: None })
+    }
+
+    /// Runs all slices when a test asked for it, after the batch is stored.
+    pub(super) fn slices_of_test(&mut self) {
+        if core::mem::take(&mut self.slices.woken) {
+            while self.live.as_ref().map_or(self.slices.lost, |live| live.behind)
+                && self.slices.failures < 3
+            {
+                self.slice();
+            }
+            self.slices.failures = 0;
+        }
+    }
+}
+
+/// The chain of a page of lines, which starts after position `after`.
+fn check_page<T: Store>(
+    store: &mut T,
+    genesis: chain::Hash,
+    after: u64,
+    lines: &[alloc::string::String],
+) -> Result<(), StoreError> {
+    let mut chain = Chain { hash: genesis, position: Some(after) };
+    if after > 0 {
+        let answers = store.read(&[Query::Commits { positions: alloc::vec![after] }])?;
+        if let Some(Answer::Commits(lines)) = answers.first() {
+            chain.hash = lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
+        }
+    }
+    for line in lines {
+        chain.take(line).map_err(|broken| StoreError::CorruptLog {
+            position: broken.position(),
+            detail: alloc::string::ToString::to_string(&broken),
+        })?;
+    }
+    Ok(())
+}
