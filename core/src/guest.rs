@@ -5,6 +5,8 @@
 //!
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
+mod fold;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
@@ -12,17 +14,18 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use fold::{Folding, Slicing};
 use serde::Serialize;
 use serde::de::Deserialize;
 
 use crate::chain::FORMAT_VERSION;
-use crate::engine::{Engine, FoldStop, Missing, Proposal, Refold, Slice, SliceStop, Supplied};
+use crate::engine::{Engine, Missing, Proposal, Refold, Supplied};
 use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::{
-    ABI_VERSION, Answer as Supply, Description, Fold, FoldStep, Input, Kind, Op, Open, Outcome,
-    Process, Query, Refusal, RefusalReason, SliceStep, StageStep, Stamp, Status,
+    ABI_VERSION, Answer as Supply, Description, Input, Kind, Op, Open, Outcome, Process, Query,
+    Refusal, RefusalReason, StageStep, Stamp, Status,
 };
 use crate::read::Stop;
 use crate::registry::Registry;
@@ -57,13 +60,6 @@ enum UnderWay {
 }
 
 #[derive(Debug)]
-struct Slicing {
-    slice: Slice,
-    supplied: Supplied,
-    asked: Vec<Query>,
-}
-
-#[derive(Debug)]
 struct Staging {
     parsed: Parsed,
     stamp: Stamp,
@@ -73,16 +69,6 @@ struct Staging {
     rounds: u32,
     /// A state that is folded first, and what its page reads.
     refold: Option<(Refold, Supplied)>,
-}
-
-#[derive(Debug)]
-struct Folding {
-    blocks: Vec<String>,
-    block: usize,
-    /// Where the next line starts in the current block.
-    offset: usize,
-    supplied: Supplied,
-    asked: Vec<Query>,
 }
 
 type Answered = Result<Vec<u8>, Refusal>;
@@ -210,86 +196,6 @@ impl Guest {
 impl Opened {
     const fn holds(&self) -> bool {
         self.proposal.is_some() || self.rebuild.is_some()
-    }
-
-    fn slice(&mut self, events_max: u32) -> Answered {
-        let folded = self.engine.head().position >= self.stored_head;
-        if self.holds() || !matches!(self.under_way, UnderWay::Nothing) || !folded {
-            return refuse(RefusalReason::OutOfOrder, "something else is under way");
-        }
-        self.engine.evict();
-        let slice = Slice::new(events_max);
-        self.continue_slice(Slicing { slice, supplied: Supplied::default(), asked: Vec::new() })
-    }
-
-    fn continue_slice(&mut self, mut slicing: Slicing) -> Answered {
-        match self.engine.slice(&mut slicing.slice, &mut slicing.supplied) {
-            Ok(()) => encode(&SliceStep::Done {
-                more: self.engine.slices_due(self.engine.head().position),
-                checkpoint_due: self.engine.slice_checkpoint_due(),
-            }),
-            Err(SliceStop::Corrupt(detail)) => refuse(RefusalReason::Corrupt, detail),
-            Err(SliceStop::Need(queries)) => {
-                slicing.asked.clone_from(&queries);
-                self.under_way = UnderWay::Slice(slicing);
-                encode(&SliceStep::Need(queries))
-            }
-        }
-    }
-
-    fn fold(&mut self, fold: &Fold<'_>) -> Answered {
-        if self.holds() || !matches!(self.under_way, UnderWay::Nothing) {
-            return refuse(RefusalReason::OutOfOrder, "something else is under way");
-        }
-        let blocks = fold.blocks.iter().map(ToString::to_string).collect();
-        self.engine.evict();
-        self.continue_fold(Folding {
-            blocks,
-            block: 0,
-            offset: 0,
-            supplied: Supplied::default(),
-            asked: Vec::new(),
-        })
-    }
-
-    fn continue_fold(&mut self, mut folding: Folding) -> Answered {
-        while let Some(block) = folding.blocks.get(folding.block) {
-            let rest = block.get(folding.offset..).unwrap_or_default();
-            if rest.is_empty() {
-                folding.block = folding.block.saturating_add(1);
-                folding.offset = 0;
-                continue;
-            }
-            if self.engine.checkpoint_due() {
-                self.under_way = UnderWay::Fold(folding);
-                return encode(&FoldStep::CheckpointDue);
-            }
-            // No line holds a line feed; all but the last end in a comma.
-            let (line, skip) = match rest.find('\n') {
-                Some(end) => {
-                    (rest.get(..end.saturating_sub(1)).unwrap_or_default(), end.saturating_add(1))
-                }
-                None => (rest, rest.len()),
-            };
-            match self.engine.fold(line, &folding.supplied) {
-                Ok(()) => {
-                    folding.offset = folding.offset.saturating_add(skip);
-                    // Ranges were supplied as of before this commit.
-                    folding.supplied.forget();
-                }
-                Err(FoldStop::Corrupt(detail)) => return refuse(RefusalReason::Corrupt, detail),
-                Err(FoldStop::Need(queries)) => {
-                    folding.asked.clone_from(&queries);
-                    self.under_way = UnderWay::Fold(folding);
-                    return encode(&FoldStep::Need(queries));
-                }
-            }
-        }
-        let step = FoldStep::Done {
-            position: self.engine.head().position,
-            checkpoint_due: self.engine.checkpoint_due(),
-        };
-        encode(&step)
     }
 
     fn stage(&mut self, routes: &[Route], input: &Input<'_>) -> Answered {

@@ -10,6 +10,7 @@
 mod answer;
 mod commands;
 mod events;
+mod matching;
 mod openapi;
 mod process;
 mod projections;

@@ -164,7 +164,7 @@ pub fn take_snapshot(
     };
     let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
     let proposal = engine.propose_snapshot(access, &stream, snapshot)?;
-    Ok(Handled { answer, kind: Kind::Read, proposal: Some(proposal) })
+    Ok(Handled { answer, kind: Kind::Read, proposal: Some(proposal), rebuild: None })
 }
 
 /// The answer, and the snapshot that is to be kept for it.

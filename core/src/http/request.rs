@@ -9,7 +9,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::routes::{Action, Matched, Param, ParamKind, REBUILD_FIELDS, Route, find};
+use super::matching::{Matched, find};
+use super::routes::{Action, Param, ParamKind, REBUILD_FIELDS, Route};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;

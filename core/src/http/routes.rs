@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::decider::{AggregateSpec, CommandSpec};
-use crate::errors::{Code, Problem};
+use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
 
@@ -339,73 +339,4 @@ const fn get(
     errors: &'static [Code],
 ) -> Route {
     Route { method: "GET", path, action, summary, params, errors }
-}
-
-/// A route and what its braces stand for.
-#[derive(Debug)]
-pub struct Matched<'a> {
-    /// The route.
-    pub route: &'a Route,
-    /// Name and value of each parameter in the path.
-    pub ids: Vec<(String, &'a str)>,
-}
-
-/// The route of a path and method.
-pub fn find<'a>(
-    routes: &'a [Route],
-    segments: &'a [String],
-    method: &str,
-) -> Result<Matched<'a>, Problem> {
-    let mut allowed: Vec<&str> = Vec::new();
-    let mut found: Option<Matched<'a>> = None;
-    for route in routes {
-        let Some(ids) = match_path(&route.path, segments) else { continue };
-        if route.method == method || (method == "HEAD" && route.method == "GET") {
-            // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
-            if found.as_ref().is_none_or(|best| ids.len() < best.ids.len()) {
-                found = Some(Matched { route, ids });
-            }
-        } else {
-            allowed.push(route.method);
-        }
-    }
-    if let Some(found) = found {
-        return Ok(found);
-    }
-    if allowed.is_empty() {
-        let path: String = segments.join("/").chars().take(128).collect();
-        let detail = format!("there is no route /{path}; GET /openapi.json lists all of them");
-        return Err(Problem::new(Code::NoSuchRoute, detail));
-    }
-    if allowed.contains(&"GET") {
-        allowed.push("HEAD");
-    }
-    allowed.sort_unstable();
-    allowed.dedup();
-    let allow = allowed.join(", ");
-    let shown: String = method.chars().take(32).collect();
-    let mut problem =
-        Problem::new(Code::MethodNotAllowed, format!("{shown} is not taken here; {allow} is"));
-    problem.allow = Some(allow);
-    Err(problem)
-}
-
-fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
-    let template = template.strip_prefix('/').unwrap_or(template);
-    // Most templates differ at their start: they are not taken apart.
-    let first = segments.first().map_or("", String::as_str);
-    if !template.starts_with(first) && !template.starts_with('{') {
-        return None;
-    }
-    let mut ids = Vec::new();
-    let mut parts = template.split('/');
-    for segment in segments {
-        let part = parts.next()?;
-        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-            Some(name) => ids.push((name.to_string(), segment.as_str())),
-            None if part == segment => {}
-            None => return None,
-        }
-    }
-    if parts.next().is_some() { None } else { Some(ids) }
 }
