@@ -228,22 +228,33 @@ export class Partition extends DurableObject {
   // alarm start it; the alarm waits for its end, which keeps the object alive meanwhile.
   #slicing = null;
   #slices() {
-    this.#slicing ??= (async () => {
-      try {
-        for (let n = 0; n < SLICES_MAX; n += 1) {
-          const wait = this.#rust((shim) => shim.slice_due());
-          if (wait === undefined) return;
-          await new Promise((resolve) => setTimeout(resolve, wait));
-          this.#rust((shim) => shim.slice());
-          this.#resetIfFailed();
-        }
-      } catch {
-        // Told already; the alarm that every write sets tries again.
-      } finally {
-        this.#slicing = null;
-      }
-    })();
+    if (this.#slicing === null && this.#sliceDue() !== undefined) {
+      this.#slicing = this.#runSlices().finally(() => (this.#slicing = null));
+    }
     return this.#slicing;
+  }
+
+  // Milliseconds, or nothing: also when the module has to start afresh, which is told already.
+  #sliceDue() {
+    try {
+      return this.#rust((shim) => shim.slice_due());
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #runSlices() {
+    for (let n = 0; n < SLICES_MAX; n += 1) {
+      const wait = this.#sliceDue();
+      if (wait === undefined) return;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      try {
+        this.#rust((shim) => shim.slice());
+        this.#resetIfFailed();
+      } catch {
+        return; // Told already; the alarm that every write sets tries again.
+      }
+    }
   }
 
   // Never throws: an alarm that fails too often is given up by the platform.
