@@ -49,6 +49,7 @@ pub mod record;
 pub mod tagged;
 pub mod chain;
 pub mod read;
+pub mod fold;
 pub mod decider;
 pub mod projection;
 pub mod registry;
