@@ -4,7 +4,7 @@
 //! aggregate gets its commands, its query and its events from the registry.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::decider::{AggregateSpec, CommandSpec};
