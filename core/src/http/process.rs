@@ -18,9 +18,11 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
     let position = engine.head().position;
     let mut reasons: Vec<String> = Vec::new();
     for index in 0..engine.registry().projections.len() {
-        if let Some(status) =
-            projections::status(engine, access, index)?.filter(|status| status.stopped)
-        {
+        // Reasons are rows: read for those that stopped, so that a healthy answer reads none.
+        if !engine.projection(index).is_some_and(|(_, state)| state.stopped) {
+            continue;
+        }
+        if let Some(status) = projections::status(engine, access, index)? {
             let error = status.error.unwrap_or_default();
             let at = status.position.saturating_add(1);
             reasons.push(format!("projection {} stopped at position {at}: {error}", status.name));

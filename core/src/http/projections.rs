@@ -24,8 +24,6 @@ pub struct Status {
     pub position: u64,
     /// Why it stopped, when it did.
     pub error: Option<String>,
-    /// It stands still: no record is taken in any more.
-    pub stopped: bool,
     /// `live`, `rebuilding` or `faulted`.
     state: &'static str,
     lag: u64,
@@ -59,7 +57,7 @@ pub fn status(
         (_, true, _) => "faulted",
         _ => "live",
     };
-    Ok(Some(Status { name: spec.name, position, error, stopped, state, lag, rows }))
+    Ok(Some(Status { name: spec.name, position, error, state, lag, rows }))
 }
 
 impl Status {
