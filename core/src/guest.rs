@@ -348,7 +348,7 @@ fn outcome(
     proposed: Option<u64>,
     checkpoint_due: bool,
 ) -> Outcome {
-    let Answer { response, holes, export } = answer;
+    let Answer { response, holes, export, ownership } = answer;
     let behind = engine.slices_due(engine.head().position);
-    Outcome { response, holes, kind, proposed, checkpoint_due, behind, export }
+    Outcome { response, holes, kind, proposed, checkpoint_due, behind, export, ownership }
 }

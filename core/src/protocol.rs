@@ -18,7 +18,7 @@ mod stage;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,8 @@ pub struct Opened {
     pub behind: bool,
     /// Generations whose stored rows are the fold up to `fold_after`, or up to where they stopped.
     pub serving: Vec<View>,
+    /// The newest incarnation up to `fold_after`.
+    pub incarnation: [u8; 16],
 }
 
 /// Stored commits to take in, in order, without gaps.
@@ -219,6 +221,8 @@ pub enum FoldStep {
         position: u64,
         /// Changed rows fill their share of the cache: take a checkpoint before the next fold.
         checkpoint_due: bool,
+        /// The newest incarnation up to there.
+        incarnation: [u8; 16],
     },
     /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
     CheckpointDue,

@@ -16,6 +16,7 @@ use foldlog_core::driver::{
     Config, Export, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps,
 };
 use foldlog_core::errors::Code;
+use foldlog_core::protocol::Standing;
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
@@ -191,7 +192,7 @@ impl Actor {
         self.metrics.batch(requests.len());
         let replies = match self.open(state) {
             Ok(open) => {
-                let replies = open.run(requests);
+                let replies = open.live.run(requests);
                 self.tell(open, started);
                 replies
             }
@@ -218,6 +219,11 @@ impl Actor {
             add(&self.shared.lost_micros, lost);
         }
         let process = open.live.process();
+        if process.standing == Standing::Held && !open.held_told {
+            let why = "its newest incarnation is not the one in the owner file beside it";
+            log::warn("partition held").with("partition", &self.name).with("detail", why).write();
+            open.held_told = true;
+        }
         let (processed, rejected) = (process.commands_processed, process.commands_rejected);
         add(&self.metrics.commands_processed, processed - open.processed);
         add(&self.metrics.commands_rejected, rejected - open.rejected);
@@ -244,7 +250,7 @@ impl Actor {
     }
 
     fn checkpoint(&self, open: Option<&mut Open>) {
-        let Some(open) = open.filter(|open| !open.held) else { return };
+        let Some(open) = open else { return };
         if let Err(failure) = open.live.checkpoint() {
             self.failed(&failure.to_string());
         }
@@ -270,30 +276,26 @@ impl Actor {
         let mut store = SqlStore::new(connection);
         let tail = store.tail().map_err(|e| e.to_string())?;
         let seed = self.settings.test_stamps.clone();
-        let owner = owner::of(&self.path, tail.genesis.as_deref(), seed.as_deref());
-        if owner.held {
-            let why = "its incarnation is not the one in the owner file beside it";
-            log::warn("partition held").with("partition", &self.name).with("detail", why).write();
-        }
-        store.connection().act_for(owner.incarnation);
+        let incarnation = owner::of(&self.path, tail.genesis.is_none(), seed.as_deref());
+        store.connection().act_for(incarnation);
         let config = Config {
             partition: self.name.clone(),
-            incarnation: owner.incarnation,
+            incarnation,
             settings: self.settings.open(),
             host: "native",
             tail_events_max: self.settings.tail_events_max,
             test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let live = Partition::new(self.module.clone(), store, Machine::new(), config);
-        Ok(Open { live, held: owner.held, processed: 0, rejected: 0 })
+        Ok(Open { live, held_told: false, processed: 0, rejected: 0 })
     }
 }
 
 /// A partition with its file and guest.
 struct Open {
     live: Live,
-    /// Reads work, commands do not.
-    held: bool,
+    /// That it is held was told.
+    held_told: bool,
     /// Counters as last told.
     processed: u64,
     rejected: u64,
@@ -302,21 +304,6 @@ struct Open {
 impl Open {
     /// How long to wait before the next slice, when there is one.
     fn slices_due(&mut self) -> Option<Duration> {
-        let wait = if self.held { None } else { self.live.slices_due() };
-        wait.map(Duration::from_micros)
-    }
-
-    fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
-        if !self.held {
-            return self.live.run(requests);
-        }
-        let run = |request: OwnedRequest| {
-            if matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-                let reply = self.live.run(vec![request]).pop();
-                return reply.unwrap_or_else(|| Reply::problem(Code::Internal, "it was lost"));
-            }
-            Reply::problem(Code::Held, "the log of this partition belongs to another host")
-        };
-        requests.into_iter().map(run).collect()
+        self.live.slices_due().map(Duration::from_micros)
     }
 }

@@ -31,6 +31,8 @@ pub enum Verb {
     Replay(Replay),
     /// Check a log and its rows, and name the first thing that is wrong
     Verify(Verify),
+    /// Make a log that was copied, imported or restored this host's
+    Adopt(Adopt),
     /// Measure deciding and storing on this machine, without HTTP
     Bench(Bench),
 }
@@ -89,6 +91,19 @@ pub struct Replay {
     Exit code: 0 when nothing is wrong, 1 when something is, 2 when it could not be told.\n\
     The source is only read, also while a host serves it.")]
 pub struct Verify {
+    /// Where the log is.
+    #[command(flatten)]
+    pub source: SourceFlags,
+}
+
+/// Flags of `adopt`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  foldlog adopt ./restored --partition main\n\n\
+    A log that came from elsewhere is held: it is read, takes no commands and fires nothing. \
+    Adopting it appends a Partition.Adopted event with a new incarnation, then writes the owner \
+    file beside it. POST /effects/resume does the same on a running host.\n\
+    Adopt a copy only when its original has stopped for good, or both will act.")]
+pub struct Adopt {
     /// Where the log is.
     #[command(flatten)]
     pub source: SourceFlags,

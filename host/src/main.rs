@@ -12,11 +12,12 @@
 //! ```
 //!
 //! `replay` and `verify` read a log (`source`), fold it (`fold`) and touch nothing; `lock` keeps
-//! a second writer out.
+//! a second writer out. `adopt` makes a log of elsewhere this host's.
 //!
 //! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
 
 mod actor;
+mod adopt;
 mod bench;
 mod body;
 mod cli;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => serve::run(&serve).map(|()| ExitCode::SUCCESS),
         Verb::Replay(replay) => replay::run(&replay),
         Verb::Verify(verify) => verify::run(&verify),
+        Verb::Adopt(adopt) => adopt::run(&adopt),
         Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|message| {

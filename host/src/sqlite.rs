@@ -152,6 +152,12 @@ impl Sqlite for Connection {
         query(raw, sql, values)
     }
 
+    fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
+        owner::store(&self.path, incarnation).map_err(SqlError::Failed)?;
+        self.incarnation = *incarnation;
+        Ok(())
+    }
+
     fn transaction(
         &mut self,
         body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,

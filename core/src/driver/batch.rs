@@ -177,6 +177,11 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             || live.head.position.saturating_sub(live.head.checkpoint)
                 > self.config.tail_events_max;
         let result = store_batch(live, &mut self.store, &outcomes, checkpoint);
+        let to = live.head.position;
+        let result = result.and_then(|hashes| {
+            let owned = outcomes.iter().try_for_each(|(_, outcome)| self.settle_adoption(outcome));
+            owned.map(|()| hashes).map_err(super::owner::unowned)
+        });
         let hashes = match result {
             Ok(hashes) => hashes,
             Err(failure) => {
@@ -190,7 +195,6 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 return;
             }
         };
-        let to = live.head.position;
         for (index, outcome) in &mut outcomes {
             match outcome.kind {
                 Kind::Command => {

@@ -49,7 +49,8 @@ impl<G: Guest> Bulk<G> {
         let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
         let checkpoint = opened.fold_after;
         let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint };
-        Ok(Self { live: Live { guest, head, changed: true, behind: false }, opened })
+        let incarnation = opened.incarnation;
+        Ok(Self { live: Live { guest, head, changed: true, behind: false, incarnation }, opened })
     }
 
     /// What the guest said of the checkpoint it was opened with.

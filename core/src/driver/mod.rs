@@ -12,8 +12,10 @@
 
 mod batch;
 mod bulk;
+mod connection;
 mod linked;
 mod memory;
+mod owner;
 mod partition;
 mod rebuild;
 mod request;
@@ -27,11 +29,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use bulk::{Bulk, describe, quarantine_of};
+pub use connection::{SqlError, SqlValue, Sqlite};
 pub use linked::Linked;
 pub use memory::MemoryStore;
+pub use owner::NOBODY;
 pub use partition::{Config, Failure, HeadInfo, Partition};
 pub use request::{Export, OwnedBody, OwnedRequest, Reply};
-pub use sqlite::{SqlError, SqlStore, SqlValue, Sqlite};
+pub use sqlite::SqlStore;
 pub use stamps::{TestStamps, test_entropy, test_stamp};
 
 pub use crate::chain::StoredBlock;
@@ -86,6 +90,11 @@ pub trait Store {
     fn write(&mut self, write: &Write) -> Result<(), StoreError>;
     /// Deletes all rows and the checkpoint, never the log. Durable like a write.
     fn erase_rows(&mut self) -> Result<(), StoreError>;
+    /// Keeps, outside of log and rows, that the host may act for this incarnation. Durable like a
+    /// write. A store whose logs are never moved keeps nothing.
+    fn own(&mut self, _incarnation: &[u8; 16]) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The ends of a stored log.

@@ -24,7 +24,7 @@ use crate::protocol::{
 pub struct Config {
     /// Name of the partition.
     pub partition: String,
-    /// Incarnation that this host acts for.
+    /// Incarnation that this host acts for; [`super::NOBODY`] where it may only read.
     pub incarnation: [u8; 16],
     /// What the guest is opened with.
     pub settings: OpenSettings,
@@ -75,6 +75,8 @@ pub(super) struct Live<G> {
     pub(super) changed: bool,
     /// Slices have something to do.
     pub(super) behind: bool,
+    /// The log's newest.
+    pub(super) incarnation: [u8; 16],
 }
 
 /// Why an operation of the driver did not finish.
@@ -184,6 +186,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         process.uptime_seconds = micros.saturating_sub(self.started_micros) / 1_000_000;
         process.p50_micros = self.timings.percentile(500);
         process.p99_micros = self.timings.percentile(990);
+        process.standing = self.standing();
         process.checkpoint = self.live.as_ref().map_or(0, |live| live.head.checkpoint);
         process
     }
@@ -272,7 +275,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         let checkpoint = opened.fold_after;
         let info = HeadInfo { position: head, hash, genesis, checkpoint };
         let changed = head > checkpoint;
-        let mut live = Live { guest, head: info, changed, behind: opened.behind };
+        let (behind, incarnation) = (opened.behind, opened.incarnation);
+        let mut live = Live { guest, head: info, changed, behind, incarnation };
         self.fold_tail(&mut live, opened.fold_after)?;
         Ok(live)
     }
@@ -329,7 +333,8 @@ pub(super) fn fold_blocks<G: Guest, T: Store>(
                 store_rows_alone(live, store)?;
                 Vec::new()
             }
-            FoldStep::Done { position, checkpoint_due } => {
+            FoldStep::Done { position, checkpoint_due, incarnation } => {
+                live.incarnation = incarnation;
                 if checkpoint_due {
                     store_rows_alone(live, store)?;
                 }

@@ -10,49 +10,11 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::connection::{SqlError, SqlValue, Sqlite};
 use super::schema::*;
 use super::{Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
-
-/// A value bound to or read from a statement.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SqlValue {
-    /// NULL.
-    Null,
-    /// An integer within ±(2^53−1), so that it passes JavaScript unharmed.
-    Integer(i64),
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Blob(Vec<u8>),
-}
-
-/// Why SQLite did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SqlError {
-    /// SQLITE_FULL or the platform's quota.
-    Full,
-    /// Anything else.
-    Failed(String),
-}
-
-/// A connection, as far as the store needs it.
-pub trait Sqlite {
-    /// Runs one statement that gives no rows.
-    fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError>;
-    /// Runs one query and returns all its rows.
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError>;
-    /// Runs `body` in one transaction: durable when this returns `Ok`, undone when `body` fails.
-    fn transaction(
-        &mut self,
-        body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError>;
-}
 
 /// The view and key of the checkpoint row.
 fn checkpoint_key() -> RowKey {
@@ -270,6 +232,10 @@ impl<C: Sqlite> Store for SqlStore<C> {
             .map_err(write_error)?;
         self.created = true;
         Ok(())
+    }
+
+    fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), StoreError> {
+        self.connection.own(incarnation).map_err(write_error)
     }
 
     fn erase_rows(&mut self) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::snapshots::{self, Policy};
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
-use super::{Engine, Fault, Head, postings, set_progress};
+use super::{Engine, Fault, Head, adopt, postings, set_progress};
 use crate::commit::{Commit, Event};
 use crate::protocol::Query;
 use crate::read::{self, Stop};
@@ -68,6 +68,8 @@ pub struct Folded {
     /// The policy, when this commit brings another one.
     policy: Option<Policy>,
     faults: Vec<(ViewId, Fault)>,
+    /// The log goes on under another incarnation.
+    incarnation: Option<[u8; 16]>,
 }
 
 impl Folded {
@@ -168,7 +170,10 @@ fn apply_stream(
     }
     let (view, key) = match known {
         Some((index, _)) => (engine.views.aggregate(index), record.aggregate_id),
-        None => (STREAMS, stream.as_ref()),
+        None => {
+            folded.incarnation = adopt::adopted(record)?.or(folded.incarnation);
+            (STREAMS, stream.as_ref())
+        }
     };
     // The new state is written beside: the old one lies where new values go.
     let mut out = core::mem::take(&mut access.overlay.scratch);
@@ -315,6 +320,9 @@ impl Engine {
         self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots);
         if let Some(guest) = folded.guest.take() {
             self.head.guest = guest;
+        }
+        if let Some(incarnation) = folded.incarnation {
+            self.head.incarnation = incarnation;
         }
         if let Some(oldest) = folded.oldest_key {
             self.head.oldest_key = oldest;

@@ -11,6 +11,7 @@
 //! hashes and where anything is stored.
 
 mod access;
+mod adopt;
 mod apply;
 mod build;
 mod cache;
@@ -105,6 +106,8 @@ pub struct Head {
     pub events: BTreeMap<String, u64>,
     /// Snapshots that are kept.
     pub snapshots: u64,
+    /// The newest one: of genesis, or of the last adoption.
+    pub incarnation: [u8; 16],
 }
 
 /// A projection out of service.

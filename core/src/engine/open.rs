@@ -14,7 +14,7 @@ use super::cache::Cache;
 use super::snapshots::Policy;
 use super::views::{ViewState, Views};
 use super::{Engine, Genesis, Head};
-use crate::chain::{FORMAT_VERSION, hex};
+use crate::chain::{FORMAT_VERSION, hex, unhex};
 use crate::commit::{self, settings_text};
 use crate::protocol::{Open, Opened, RefusalReason, View};
 use crate::registry::Registry;
@@ -38,13 +38,13 @@ pub(super) struct Checkpoint {
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
-pub(super) const CHECKPOINT_VERSION: u8 = 4;
+pub(super) const CHECKPOINT_VERSION: u8 = 5;
 
 impl Engine {
     /// Opens a partition's log, up to its checkpoint.
     pub fn open(registry: Rc<Registry>, open: &Open) -> Result<(Self, Opened), OpenError> {
         let corrupt = |detail: String| OpenError { reason: RefusalReason::Corrupt, detail };
-        let mut head = Head::default();
+        let mut head = Head { incarnation: open.incarnation, ..Head::default() };
         let genesis = match open.genesis.as_deref() {
             None => Some(Genesis { incarnation: open.incarnation, line: None }),
             Some(line) => {
@@ -57,6 +57,8 @@ impl Engine {
                     );
                     return Err(OpenError { reason: RefusalReason::Format, detail });
                 }
+                head.incarnation = unhex(&genesis.incarnation)
+                    .ok_or_else(|| corrupt("genesis has no readable incarnation".into()))?;
                 head.settings = genesis.settings.to_string();
                 head.idempotency_days = super::keys::idempotency_days(&head.settings);
                 head.guest = genesis.guest.to_string();
@@ -100,7 +102,8 @@ impl Engine {
         };
         let behind = engine.slices_due(open.head);
         let serving = engine.views.serving(fold_after);
-        Ok((engine, Opened { fold_after, rows_usable, behind, serving }))
+        let incarnation = engine.head.incarnation;
+        Ok((engine, Opened { fold_after, rows_usable, behind, serving, incarnation }))
     }
 }
 

@@ -104,6 +104,7 @@ impl Opened {
         let step = FoldStep::Done {
             position: self.engine.head().position,
             checkpoint_due: self.engine.checkpoint_due(),
+            incarnation: self.engine.head().incarnation,
         };
         encode(&step)
     }

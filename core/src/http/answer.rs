@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
-use crate::protocol::{ExportFrom, Hole, Response};
+use crate::protocol::{ExportFrom, Hole, Ownership, Response};
 
 /// An answer on its way out.
 #[derive(Clone, Debug)]
@@ -21,19 +21,21 @@ pub struct Answer {
     pub holes: Vec<Hole>,
     /// What follows the body.
     pub export: Option<ExportFrom>,
+    /// Whose log it is changes.
+    pub ownership: Option<Ownership>,
 }
 
 impl Answer {
     /// An error.
     pub fn problem(problem: &Problem) -> Self {
-        Self { response: problem.response(), holes: Vec::new(), export: None }
+        Self { response: problem.response(), holes: Vec::new(), export: None, ownership: None }
     }
 
     /// 200 with a body.
     pub fn ok(content_type: &str, body: String) -> Self {
         let headers = vec![("Content-Type".to_string(), content_type.to_string())];
         let response = Response { status: 200, headers, body: body.into_bytes() };
-        Self { response, holes: Vec::new(), export: None }
+        Self { response, holes: Vec::new(), export: None, ownership: None }
     }
 
     /// 200 with JSON.
@@ -45,7 +47,7 @@ impl Answer {
     pub fn not_modified(version: u64) -> Self {
         let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
         let response = Response { status: 304, headers, body: Vec::new() };
-        Self { response, holes: Vec::new(), export: None }
+        Self { response, holes: Vec::new(), export: None, ownership: None }
     }
 
     /// Another status than 200.

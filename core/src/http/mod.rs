@@ -12,6 +12,7 @@ mod commands;
 mod events;
 mod matching;
 mod openapi;
+mod ownership;
 mod process;
 mod projections;
 mod queries;
@@ -57,6 +58,9 @@ pub fn handle(
     stamp: &Stamp,
     process: &Process,
 ) -> Result<Handled, Missing> {
+    if let Some(problem) = ownership::refusal(parsed.action, process) {
+        return Ok(refused(&problem));
+    }
     if let Action::Command { aggregate, command } = parsed.action {
         let input = commands::input(aggregate, command, parsed, stamp);
         return Ok(match engine.propose(access, &input)? {
@@ -78,8 +82,10 @@ pub fn handle(
     if let Action::TakeSnapshot { aggregate } = parsed.action {
         return queries::take_snapshot(engine, access, aggregate, parsed);
     }
-    if matches!(parsed.action, Action::Rebuild) {
-        return Ok(projections::rebuild(engine, parsed));
+    match parsed.action {
+        Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),
+        Action::Resume => return ownership::resume(engine, access, stamp, process),
+        _ => {}
     }
     let answer = match parsed.action {
         Action::Query { aggregate } => queries::state(engine, &mut access, aggregate, parsed),
@@ -98,7 +104,7 @@ pub fn handle(
         Action::LogExport => Ok(process::log_export(parsed)),
         Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
         Action::Index => Ok(process::index()),
-        Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild => {
+        Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild | Action::Resume => {
             Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable")))
         }
     };

@@ -114,7 +114,7 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     out.push_str(&params.join(","));
     out.push(']');
     match route.action {
-        Action::TakeSnapshot { .. } => out.push_str(
+        Action::TakeSnapshot { .. } | Action::Resume => out.push_str(
             r#","requestBody":{"required":false,"content":{"application/json":{"schema":{"type":"object","additionalProperties":false}}}}"#,
         ),
         Action::Command { command, .. } => push_body(out, command.fields, fields::COMMON),
@@ -195,6 +195,7 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
             (json, format!("{{\"allOf\":[{},{data}]}}", named("ProjectionStatus")))
         }
         Action::Rebuild => (json, r#"{"type":"object","required":["name","state"],"additionalProperties":false,"properties":{"name":{"type":"string"},"state":{"const":"rebuilding"}}}"#.into()),
+        Action::Resume => (json, r##"{"type":"object","required":["ok","incarnation","position","hash"],"additionalProperties":false,"properties":{"ok":{"const":true},"incarnation":{"type":"string","pattern":"^[0-9a-f]{32}$"},"position":{"type":"integer"},"hash":{"$ref":"#/components/schemas/Hash"}}}"##.into()),
         Action::Stats => (json, named("Stats")),
         Action::AggregateStats => (json, named("AggregateStats")),
         Action::Health => (json, named("Health")),

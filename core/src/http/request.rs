@@ -84,7 +84,7 @@ pub fn parse(
             parsed.metadata.event_ids = fields.ids("eventIds");
             parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
         }
-        Action::TakeSnapshot { .. } => {
+        Action::TakeSnapshot { .. } | Action::Resume => {
             // All of its fields are optional, so the body is too.
             if !matches!(request.body, Body::Whole([])) {
                 let body = parse_body(&headers, request.body, body_bytes_max)?;

@@ -69,6 +69,8 @@ pub enum Action {
     Projection,
     /// Builds a projection anew.
     Rebuild,
+    /// Makes a log that is held this host's.
+    Resume,
     /// Statistics.
     Stats,
     /// Statistics of one stream.
@@ -320,6 +322,14 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for (path, action, summary, params, errors) in fixed {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
+    routes.push(Route {
+        method: "POST",
+        path: "/effects/resume".into(),
+        action: Action::Resume,
+        summary: "Makes a log that is held this host's, under a new incarnation".into(),
+        params: &[],
+        errors: TAKE_ERRORS,
+    });
     routes.push(Route {
         method: "POST",
         path: "/projections/rebuild".into(),

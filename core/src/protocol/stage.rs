@@ -72,6 +72,25 @@ pub struct Process {
     pub p99_micros: u64,
     /// Position of the stored checkpoint.
     pub checkpoint: u64,
+    /// Whose the log is.
+    pub standing: Standing,
+}
+
+/// What a host may do with a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// All: it is this host's, or there is none yet.
+    #[default]
+    Owned,
+    /// Read it: its newest incarnation is not the one that this host may act for.
+    Held,
+}
+
+/// What the host does about whose log it is, with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    /// Act for this incarnation as soon as the commit is stored that tells of it.
+    Adopt([u8; 16]),
 }
 
 /// What became of a staged input.
@@ -102,6 +121,8 @@ pub struct Outcome {
     pub behind: bool,
     /// The body is followed by stored commits, a line each.
     pub export: Option<ExportFrom>,
+    /// Whose log it is changes.
+    pub ownership: Option<Ownership>,
 }
 
 /// Where an export starts.

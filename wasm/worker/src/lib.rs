@@ -77,7 +77,6 @@ pub struct Shim {
 struct Ready {
     partition: Partition<Module, SqlStore<Connection>, Platform>,
     batch_commands_max: usize,
-    held: bool,
 }
 
 #[wasm_bindgen]
@@ -167,7 +166,7 @@ impl Shim {
 
     /// In how many milliseconds the next slice of a rebuild should run; nothing when there is none.
     pub fn slice_due(&mut self) -> Option<f64> {
-        let ready = self.state.as_mut().ok().filter(|ready| !ready.held)?;
+        let ready = self.state.as_mut().ok()?;
         ready.partition.slices_due().map(|micros| export::number(micros) / 1000.0)
     }
 
@@ -207,8 +206,8 @@ impl Ready {
         let connection = Connection::new(storage.clone(), idle_ms, alarm_ms);
         let mut store = SqlStore::new(connection);
         // A log that can not be read is told by the first request that opens it.
-        let genesis = store.tail().ok().and_then(|tail| tail.genesis);
-        let owner = owner::of(&storage, genesis.as_deref(), settings.test_stamps.as_deref());
+        let empty = store.tail().is_ok_and(|tail| tail.genesis.is_none());
+        let owner = owner::of(&storage, empty, settings.test_stamps.as_deref());
         store.connection().store_owner(owner.unstored);
         let config = Config {
             partition: name.to_string(),
@@ -219,13 +218,10 @@ impl Ready {
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let partition = Partition::new(guest, store, Platform::new(), config);
-        Self { partition, batch_commands_max, held: owner.held }
+        Self { partition, batch_commands_max }
     }
 
     fn run(&mut self, mut waiting: Vec<OwnedRequest>) -> Vec<Reply> {
-        if self.held {
-            return waiting.into_iter().map(|request| self.run_held(request)).collect();
-        }
         let mut replies = Vec::with_capacity(waiting.len());
         while !waiting.is_empty() {
             let rest = waiting.split_off(waiting.len().min(self.batch_commands_max));
@@ -233,15 +229,6 @@ impl Ready {
             waiting = rest;
         }
         replies
-    }
-
-    /// Of a log that belongs to another, only reads are answered.
-    fn run_held(&mut self, request: OwnedRequest) -> Reply {
-        if matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-            let reply = self.partition.run(vec![request]).pop();
-            return reply.unwrap_or_else(|| Reply::problem(Code::Internal, "the input was lost"));
-        }
-        Reply::problem(Code::Held, "the log of this partition belongs to another host")
     }
 
     fn wake(&mut self) -> Result<(), String> {

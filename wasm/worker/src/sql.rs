@@ -7,6 +7,7 @@
 //! Durability: the platform holds every answer back until what was written before it is safe, and
 //! resets the object when that fails. So `Ok` here means: safe before anyone hears of it.
 
+use foldlog_core::chain::hex;
 use foldlog_core::driver::{SqlError, SqlValue, Sqlite};
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
@@ -115,6 +116,14 @@ impl Sqlite for Connection {
     ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let rows = self.run(sql, values)?;
         rows.iter().map(|row| row.unchecked_into::<Array>().iter().map(read).collect()).collect()
+    }
+
+    fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
+        // In the same turn as the write before it: both are stored or neither.
+        let put = self.storage.kv().put(OWNER_KEY, &hex(incarnation)).map_err(|e| failure(&e));
+        self.failed |= put.is_err();
+        self.owner = None;
+        put
     }
 
     fn transaction(

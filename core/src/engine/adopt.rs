@@ -1,0 +1,83 @@
+//! Whose log it is: the newest incarnation that the log tells, and the commit that tells a new one.
+//!
+//! Owns the form of `Partition.Adopted`. Refuses to know which incarnation a host may act for: the
+//! driver compares (law 7).
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec;
+
+use super::Engine;
+use super::access::Access;
+use super::apply::{self, FoldStop, Taken, split_state};
+use super::propose::Proposal;
+use super::refold::Missing;
+use super::views::STREAMS;
+use crate::chain::unhex;
+use crate::commit::{self, Commit, hex16};
+use crate::protocol::Stamp;
+use crate::read::Stop;
+use crate::record::Record;
+
+/// The stream of what happens to a partition as a whole.
+const STREAM: &str = "~System:partition";
+/// The log goes on under a new incarnation.
+const ADOPTED: &str = "Partition.Adopted";
+const DATA_START: &str = "{\"incarnation\":\"";
+
+/// The incarnation that a record of an unknown type of stream brings, if it does.
+pub(super) fn adopted(record: &Record<'_>) -> Result<Option<[u8; 16]>, Stop> {
+    if record.event.stream != STREAM || record.event_type() != ADOPTED {
+        return Ok(None);
+    }
+    let hex = record.data().strip_prefix(DATA_START).and_then(|rest| rest.get(..32));
+    let incarnation = hex.and_then(unhex);
+    incarnation.map(Some).ok_or_else(|| Stop::Fault("its incarnation can not be read".into()))
+}
+
+impl Engine {
+    /// A commit that gives the log a new incarnation, drawn from the stamp.
+    pub fn propose_adoption(
+        &self,
+        mut access: Access<'_>,
+        stamp: &Stamp,
+    ) -> Result<Result<Box<Proposal>, Stop>, Missing> {
+        let version = match access.row(STREAMS, STREAM.as_bytes()) {
+            Ok(row) => row.as_deref().map_or(Ok(0), |row| split_state(row).map(|(v, _)| v)),
+            Err(Stop::Miss) => return Err(access.take_missing()),
+            Err(fault) => Err(fault),
+        };
+        let version = match version {
+            Ok(version) => version.saturating_add(1),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let now = self.now(stamp);
+        let data = format!("{DATA_START}{}\"}}", hex16(&stamp.entropy));
+        let event = commit::Event {
+            event_type: Cow::Borrowed(ADOPTED),
+            stream: Cow::Borrowed(STREAM),
+            version,
+            data: &data,
+            ..commit::Event::default()
+        };
+        let commit = Commit {
+            position: self.head.position.saturating_add(1),
+            time: Cow::Owned(now.to_iso()),
+            clock: (now != stamp.clock).then(|| Cow::Owned(stamp.clock.to_iso())),
+            settings: (self.head.settings != self.settings).then_some(self.settings.as_str()),
+            guest: (self.head.guest != self.guest).then_some(Cow::Borrowed(self.guest.as_str())),
+            events: vec![event],
+            ..Commit::default()
+        };
+        let (first, last, line) = (commit.position, commit.last_position(), commit.line());
+        match apply::apply(self, &mut access, &commit) {
+            Ok(folded) => {
+                let taken = Taken::new(access, folded);
+                Ok(Ok(Box::new(Proposal { first, last, line, taken })))
+            }
+            Err(FoldStop::Need(_)) => Err(access.take_missing()),
+            Err(FoldStop::Corrupt(what)) => Ok(Err(Stop::Fault(what))),
+        }
+    }
+}
