@@ -62,6 +62,8 @@ pub struct CommandSpec {
     pub rejections: &'static [Code],
     /// Whether it can bring a stream into being (201).
     pub creates: bool,
+    /// Given by the system alone: it has no route.
+    pub internal: bool,
 }
 
 /// What a decision can read of its partition, beside its own state: supplied by the engine.

@@ -52,6 +52,7 @@ pub mod read;
 pub mod fold;
 pub mod decider;
 pub mod projection;
+pub mod process;
 pub mod registry;
 pub mod engine;
 pub mod domains;

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec};
 use crate::domains;
+use crate::process::AnyProcessManager;
 use crate::projection::AnyProjection;
 
 /// What a module is made of.
@@ -20,6 +21,8 @@ pub struct Registry {
     pub aggregates: Vec<Box<dyn AnyAggregate>>,
     /// Its read models.
     pub projections: Vec<Box<dyn AnyProjection>>,
+    /// What reacts to events.
+    pub managers: Vec<Box<dyn AnyProcessManager>>,
 }
 
 impl core::fmt::Debug for Registry {
@@ -47,7 +50,7 @@ impl Registry {
 
     /// An empty registry.
     pub const fn new(version: &'static str) -> Self {
-        Self { version, aggregates: Vec::new(), projections: Vec::new() }
+        Self { version, aggregates: Vec::new(), projections: Vec::new(), managers: Vec::new() }
     }
 
     /// Says what is wrong with it: names that are taken, claimed twice, or not allowed.
@@ -73,6 +76,12 @@ impl Registry {
                 return Err(format!("the projection `{}` must start with A-Z", spec.name));
             }
             names.push(("view", spec.name));
+        }
+        for spec in self.managers.iter().map(|m| m.spec()) {
+            if !spec.name.starts_with(|c: char| c.is_ascii_uppercase()) {
+                return Err(format!("the process manager `{}` must start with A-Z", spec.name));
+            }
+            names.push(("process manager", spec.name));
         }
         names.sort_unstable();
         match names.windows(2).find(|pair| pair.first() == pair.last()) {

@@ -9,6 +9,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use super::access::Access;
 use super::cache::{KeyRef, ViewId};
@@ -19,7 +20,7 @@ use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::snapshots::{self, Policy};
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
-use super::{Engine, Fault, Head, adopt, postings, set_progress};
+use super::{Engine, Fault, Head, adopt, pending, postings, set_progress};
 use crate::commit::{Commit, Event};
 use crate::protocol::Query;
 use crate::read::{self, Stop};
@@ -70,6 +71,8 @@ pub struct Folded {
     faults: Vec<(ViewId, Fault)>,
     /// The log goes on under another incarnation.
     incarnation: Option<[u8; 16]>,
+    /// Pending rows that came and went.
+    pending: pending::Change,
 }
 
 impl Folded {
@@ -90,11 +93,45 @@ pub fn split_state(bytes: &[u8]) -> Result<(u64, &[u8]), Stop> {
         .map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
 }
 
-/// Applies a commit to the rows that `access` sees. Misses are left in `access`.
+/// Called with each record when the rows are as of it.
+pub(super) type After<'f> = &'f mut dyn FnMut(&mut Access<'_>, &Record<'_>) -> Result<(), Stop>;
+
+/// Applies a stored commit: nothing reacts to it, what it records is opened and closed.
+pub fn apply_stored(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+) -> Result<Folded, FoldStop> {
+    let folded = apply(engine, access, commit, &mut |_, _| Ok(()))?;
+    apply_pending(access, commit, folded)
+}
+
+/// Opens the reactions that a commit records, and closes its cause.
+pub(super) fn apply_pending(
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+    mut folded: Folded,
+) -> Result<Folded, FoldStop> {
+    if commit.cause.is_none() && commit.reactions.is_none() {
+        return Ok(folded);
+    }
+    match pending::apply(access, commit) {
+        Ok(change) => folded.pending = change,
+        Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
+        Err(Stop::Fault(what)) => {
+            return Err(FoldStop::Corrupt(format!("position {}: {what}", commit.position)));
+        }
+    }
+    Ok(folded)
+}
+
+/// Applies a commit to the rows that `access` sees, but for what it opens and closes. Misses are
+/// left in `access`.
 pub fn apply(
     engine: &Engine,
     access: &mut Access<'_>,
     commit: &Commit<'_>,
+    after: After<'_>,
 ) -> Result<Folded, FoldStop> {
     let expected = engine.head.position.saturating_add(1);
     let corrupt = |what: &str| FoldStop::Corrupt(format!("position {}: {what}", commit.position));
@@ -117,11 +154,11 @@ pub fn apply(
         guest: commit.guest.as_deref().map(ToString::to_string),
         ..Folded::default()
     };
-    let mut missed = false;
+    let missed = Cell::new(false);
     let mut note = |result: Result<(), Stop>| match result {
         Ok(()) => Ok(()),
         Err(Stop::Miss) => {
-            missed = true;
+            missed.set(true);
             Ok(())
         }
         Err(Stop::Fault(what)) => Err(corrupt(&what)),
@@ -134,6 +171,10 @@ pub fn apply(
             note(access.put(IDEMPOTENCY, &event_row(id), &record.position))?;
         }
         apply_projections(engine, access, &record, &mut folded, &mut note)?;
+        // Rows that are not all there are not rows as of the record.
+        if !missed.get() {
+            note(after(access, &record))?;
+        }
     }
     if let Some(id) = &commit.correlation_id {
         for position in commit.position..=commit.last_position() {
@@ -147,7 +188,7 @@ pub fn apply(
     }
     note(apply_key(engine, access, commit, time, &mut folded))?;
     set_progress(None, 0);
-    if missed { Err(FoldStop::Need(Vec::new())) } else { Ok(folded) }
+    if missed.get() { Err(FoldStop::Need(Vec::new())) } else { Ok(folded) }
 }
 
 /// The stream's version and state.
@@ -318,6 +359,8 @@ impl Engine {
             self.policy = policy;
         }
         self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots);
+        self.head.due_now = self.head.due_now.saturating_add_signed(folded.pending.now);
+        self.head.timers = self.head.timers.saturating_add_signed(folded.pending.timers);
         if let Some(guest) = folded.guest.take() {
             self.head.guest = guest;
         }

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 use super::access::Access;
 use super::apply::{self, FoldStop, split_state};
 use super::propose::{Answered, CommandInput, answered};
+use super::react::{self, Reacting};
+use super::views::STREAMS;
 use super::{Engine, repeats};
 use crate::chain::{FORMAT_VERSION, hex, sha256};
 use crate::commit::{self, Commit, hex16};
@@ -18,6 +20,7 @@ use crate::decider::{Appended, NewEvents};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::limits::{COMMIT_BYTES_MAX, INTEGER_MAX};
+use crate::process;
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -48,12 +51,30 @@ pub(super) struct Built {
 type Placed<'a> = (Cow<'a, str>, u64, &'a str, &'a str);
 
 impl Engine {
+    /// The commit's line and what it changes. Where reactions go too deep, theirs are dropped and
+    /// the same commit says so.
+    pub(super) fn build_bounded(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+        mut made: Made,
+    ) -> Result<Result<Built, Problem>, FoldStop> {
+        let depth = input.cause.map_or(0, |caused| caused.depth).saturating_add(1);
+        let mut reacting = Reacting::new(depth);
+        let built = self.build(access, input, &made, &mut reacting)?;
+        let Some(manager) = reacting.too_deep else { return Ok(built) };
+        access.overlay.clear();
+        made.appended.push(react::stopped(manager, depth));
+        self.build(access, input, &made, &mut Reacting::off())
+    }
+
     /// The commit's line and what it changes.
-    pub(super) fn build(
+    fn build(
         &self,
         access: &mut Access<'_>,
         input: &CommandInput<'_>,
         made: &Made,
+        reacting: &mut Reacting,
     ) -> Result<Result<Built, Problem>, FoldStop> {
         let now = self.now(input.stamp);
         let metadata = input.metadata;
@@ -82,8 +103,8 @@ impl Engine {
             entropy: made.entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
             settings: settings_differ.then_some(self.settings.as_str()),
             guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
-            command: Some(self.command(input)),
-            cause: None,
+            command: input.cause.is_none().then(|| self.command(input)),
+            cause: input.cause.map(|caused| caused.cause.clone()),
             events: Vec::with_capacity(placed.len()),
             reactions: None,
             hash: None,
@@ -99,11 +120,15 @@ impl Engine {
                 data,
             });
         }
+        let folded = apply::apply(self, access, &commit, &mut |access, record| {
+            reacting.react(self, access, record)
+        })?;
+        commit.reactions = reacting.text();
         let line = commit.line();
         if let Some(problem) = too_much(&line, commit.last_position()) {
             return Ok(Err(problem));
         }
-        let folded = apply::apply(self, access, &commit)?;
+        let folded = apply::apply_pending(access, &commit, folded)?;
         let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
         Ok(Ok(Built { answered, line, folded, genesis }))
     }
@@ -131,17 +156,22 @@ impl Engine {
         Ok(placed)
     }
 
-    fn version_of(
+    pub(super) fn version_of(
         &self,
         access: &mut Access<'_>,
         aggregate_type: &str,
         id: &str,
     ) -> Result<u64, Stop> {
-        let known = self.registry.by_type(aggregate_type);
-        let (index, _) = known.ok_or_else(|| {
-            Stop::Fault(format!("an event of {aggregate_type}, which is not registered"))
-        })?;
-        match access.row(self.views.aggregate(index), id.as_bytes())? {
+        let name = ids::stream_name(aggregate_type, id);
+        let (view, key) = match self.registry.by_type(aggregate_type) {
+            Some((index, _)) => (self.views.aggregate(index), id),
+            None if aggregate_type == process::SYSTEM => (STREAMS, name.as_str()),
+            None => {
+                let what = format!("an event of {aggregate_type}, which is not registered");
+                return Err(Stop::Fault(what));
+            }
+        };
+        match access.row(view, key.as_bytes())? {
             Some(bytes) => split_state(&bytes).map(|(version, _)| version),
             None => Ok(0),
         }

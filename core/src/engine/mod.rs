@@ -19,14 +19,17 @@ mod checkpoint;
 mod keys;
 mod open;
 mod overlay;
+mod pending;
 pub mod postings;
 mod propose;
+mod react;
 mod refold;
 mod rebuild;
 mod repeats;
 mod search;
 pub mod snapshots;
 mod views;
+mod wake;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -49,6 +52,7 @@ pub use refold::{Missing, Refold, Wanted};
 pub use repeats::position_of;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
 pub use views::ViewState;
+pub use wake::{Wake, Woken};
 
 use crate::commit::Commit;
 use crate::registry::Registry;
@@ -108,6 +112,10 @@ pub struct Head {
     pub snapshots: u64,
     /// The newest one: of genesis, or of the last adoption.
     pub incarnation: [u8; 16],
+    /// System commands that are due at once.
+    pub due_now: u64,
+    /// System commands that wait for their time.
+    pub timers: u64,
 }
 
 /// A projection out of service.
@@ -271,7 +279,7 @@ impl Engine {
         let commit = Commit::parse(line)
             .map_err(|e| FoldStop::Corrupt(alloc::format!("not a readable commit: {e}")))?;
         let mut access = self.access(supplied);
-        let result = apply::apply(self, &mut access, &commit);
+        let result = apply::apply_stored(self, &mut access, &commit);
         let misses = access.take_misses();
         let taken = match result {
             Ok(folded) if misses.is_empty() => apply::Taken::new(access, folded),

@@ -16,7 +16,7 @@ use super::build::{Built, Made};
 use super::refold::Missing;
 use super::snapshots::{self, Snapshot};
 use crate::chain::HASH_HOLE;
-use crate::commit::Commit;
+use crate::commit::{Cause, Commit};
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, Reads};
 use crate::errors::{Code, Problem};
 use crate::ids;
@@ -41,6 +41,17 @@ pub struct CommandInput<'a> {
     pub preconditions: &'a Preconditions,
     /// When, and with what entropy.
     pub stamp: &'a Stamp,
+    /// The reaction that led to it, when the system gives the command itself.
+    pub cause: Option<&'a Caused<'a>>,
+}
+
+/// What led to a command of the system.
+#[derive(Clone, Debug)]
+pub struct Caused<'a> {
+    /// As the commit tells it.
+    pub cause: Cause<'a>,
+    /// How many reactions led here.
+    pub depth: u32,
 }
 
 /// What comes with a command beside its payload.
@@ -158,7 +169,17 @@ impl Engine {
             Verdict::Made(made) => made,
             Verdict::Settled(decided) => return Ok(*decided),
         };
-        match self.build(&mut access, input, &made) {
+        self.proposed(access, input, made)
+    }
+
+    /// Makes a proposal of what was decided.
+    pub(super) fn proposed(
+        &self,
+        mut access: Access<'_>,
+        input: &CommandInput<'_>,
+        made: Made,
+    ) -> Result<Decided, Missing> {
+        match self.build_bounded(&mut access, input, made) {
             Ok(Ok(Built { answered, line, folded, genesis })) => {
                 let (first, last) = (self.head.position.saturating_add(1), answered.position);
                 let mut taken = Taken::new(access, folded);
@@ -167,7 +188,9 @@ impl Engine {
             }
             Ok(Err(problem)) => Ok(Decided::Rejected(problem)),
             Err(FoldStop::Need(_)) => Err(access.take_missing()),
-            Err(FoldStop::Corrupt(what)) => Ok(fault(what)),
+            Err(FoldStop::Corrupt(what)) => {
+                Ok(Decided::Rejected(Problem::new(Code::Internal, what)))
+            }
         }
     }
 
@@ -193,7 +216,7 @@ impl Engine {
         self.head.time.max(stamp.clock)
     }
 
-    fn decide(&self, access: &mut Access<'_>, input: &CommandInput<'_>) -> Attempt<Verdict> {
+    pub(super) fn decide(&self, access: &mut Access<'_>, input: &CommandInput<'_>) -> Attempt<Verdict> {
         let Some((index, aggregate)) = self.registry.by_type(input.aggregate.aggregate_type) else {
             return Err(Stop::Fault("the aggregate is not registered".into()));
         };
@@ -251,9 +274,9 @@ impl Engine {
 }
 
 /// What a decision reads, through the attempt's own access.
-struct EngineReads<'x, 'e> {
-    engine: &'x Engine,
-    access: &'x mut Access<'e>,
+pub(super) struct EngineReads<'x, 'e> {
+    pub engine: &'x Engine,
+    pub access: &'x mut Access<'e>,
 }
 
 impl Reads for EngineReads<'_, '_> {
@@ -279,7 +302,7 @@ impl Reads for EngineReads<'_, '_> {
     }
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Made(Made),
     Settled(Box<Decided>),
 }

@@ -30,16 +30,19 @@ pub const FAULTS: ViewId = 3;
 pub const SNAPSHOTS: ViewId = 4;
 /// The same, taken on request: the fold does not take them again. Outside the digest.
 pub const TAKEN: ViewId = 5;
+/// What process managers asked for and is not done yet.
+pub const PENDING: ViewId = 6;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 6;
+const AGGREGATES: ViewId = 7;
 
-const OWN: [(&str, u32); 6] = [
+const OWN: [(&str, u32); 7] = [
     ("postings", 1),
     ("idempotency", 1),
     ("streams", 1),
     ("~faults", 1),
     ("~snapshots", 1),
     ("~snapshots-taken", 1),
+    ("pending", 1),
 ];
 
 /// What the checkpoint keeps of a view.

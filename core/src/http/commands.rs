@@ -35,6 +35,7 @@ pub fn input<'a>(
         metadata: &parsed.metadata,
         preconditions: &parsed.preconditions,
         stamp,
+        cause: None,
     }
 }
 

@@ -148,7 +148,7 @@ impl<P: Projection> Projected<P> {
 /// The projection alone: streams of types that are not registered are folded all the same.
 fn registry<P: Projection>() -> Registry {
     let projections = vec![projection::erase::<P>()];
-    Registry { version: "0.0.0", aggregates: Vec::new(), projections }
+    Registry { version: "0.0.0", aggregates: Vec::new(), projections, managers: Vec::new() }
 }
 
 /// A clock that stands still.

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::transfer::{Transfer, TransferEvent};
 use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::{Field, FieldKind};
@@ -48,6 +49,29 @@ pub enum AccountCommand {
         #[serde(default)]
         sweep_to: Option<String>,
     },
+    /// Takes out what a transfer moves, and holds it until it arrived.
+    DebitForTransfer {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// Takes in what a transfer moves.
+    CreditForTransfer {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// Takes back what a transfer could not move.
+    RefundTransfer {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+        /// Why it could not.
+        reason: String,
+    },
 }
 
 /// What can happen to an account.
@@ -71,6 +95,34 @@ pub enum AccountEvent {
     },
     /// It was closed.
     AccountClosed {},
+    /// A transfer took money out; it is held until the transfer ends.
+    TransferMoneyDebited {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// A transfer brought money in.
+    TransferMoneyCredited {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// A transfer brought back what it took out.
+    TransferMoneyRefunded {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// What a transfer took out arrived, and is held no longer.
+    TransferHoldReleased {
+        /// Which transfer.
+        transfer_id: String,
+        /// How much.
+        amount: u64,
+    },
 }
 
 /// Where an account stands.
@@ -82,6 +134,8 @@ pub struct AccountState {
     pub active: bool,
     /// Deposits and withdrawals so far.
     pub transactions: u64,
+    /// Debited by transfers that did not end yet: may come back.
+    pub held: u64,
 }
 
 const ACCOUNT_ID: Field =
@@ -115,6 +169,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, INITIAL_BALANCE],
         rejections: &[Code::AlreadyExists],
         creates: true,
+        internal: false,
     },
     CommandSpec {
         name: "Deposit",
@@ -124,6 +179,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, AMOUNT],
         rejections: &[Code::NotFound, Code::Closed, Code::LimitExceeded],
         creates: false,
+        internal: false,
     },
     CommandSpec {
         name: "Withdraw",
@@ -133,6 +189,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, AMOUNT],
         rejections: &[Code::NotFound, Code::Closed, Code::InsufficientFunds],
         creates: false,
+        internal: false,
     },
     CommandSpec {
         name: "CloseAccount",
@@ -140,8 +197,39 @@ const COMMANDS: &[CommandSpec] = &[
         version: 1,
         summary: "Close an account; its balance must be 0, or is moved to another one",
         fields: &[ACCOUNT_ID, SWEEP_TO],
-        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty, Code::LimitExceeded],
+        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty, Code::InProgress, Code::LimitExceeded],
         creates: false,
+        internal: false,
+    },
+    CommandSpec {
+        name: "DebitForTransfer",
+        path: "debit-for-transfer",
+        version: 1,
+        summary: "Take out what a transfer moves",
+        fields: &[ACCOUNT_ID, AMOUNT],
+        rejections: &[],
+        creates: false,
+        internal: true,
+    },
+    CommandSpec {
+        name: "CreditForTransfer",
+        path: "credit-for-transfer",
+        version: 1,
+        summary: "Take in what a transfer moves",
+        fields: &[ACCOUNT_ID, AMOUNT],
+        rejections: &[],
+        creates: false,
+        internal: true,
+    },
+    CommandSpec {
+        name: "RefundTransfer",
+        path: "refund-transfer",
+        version: 1,
+        summary: "Take back what a transfer could not move",
+        fields: &[ACCOUNT_ID, AMOUNT],
+        rejections: &[],
+        creates: false,
+        internal: true,
     },
 ];
 
@@ -152,9 +240,18 @@ impl Aggregate for Account {
         aggregate_type: "BankAccount",
         name: "account",
         id_field: "accountId",
-        revision: 1,
+        revision: 2,
         snapshot_every: 10,
-        events: &["AccountOpened", "MoneyDeposited", "MoneyWithdrawn", "AccountClosed"],
+        events: &[
+            "AccountOpened",
+            "MoneyDeposited",
+            "MoneyWithdrawn",
+            "AccountClosed",
+            "TransferMoneyDebited",
+            "TransferMoneyCredited",
+            "TransferMoneyRefunded",
+            "TransferHoldReleased",
+        ],
         commands: COMMANDS,
         query_schema: QUERY_SCHEMA,
     };
@@ -179,6 +276,22 @@ impl Aggregate for Account {
         }
         let state = open(id, state)?;
         match command {
+            AccountCommand::DebitForTransfer { transfer_id, amount } => {
+                debit(id, state, transfer_id, *amount, decision)
+            }
+            AccountCommand::CreditForTransfer { transfer_id, amount } => {
+                credit(id, state, transfer_id, *amount, decision)
+            }
+            AccountCommand::RefundTransfer { transfer_id, amount, reason } => {
+                let (transfer_id, amount) = (transfer_id.clone(), *amount);
+                let failed = TransferEvent::TransferFailed { reason: reason.clone() };
+                decision.append::<Transfer>(&transfer_id, &failed);
+                Ok(vec![AccountEvent::TransferMoneyRefunded { transfer_id, amount }])
+            }
+            AccountCommand::CloseAccount { .. } if state.held > 0 => {
+                let detail = format!("account {id} waits for transfers of {}", state.held);
+                Err(Problem::new(Code::InProgress, detail).number("held", state.held))
+            }
             AccountCommand::Deposit { amount } => deposit(id, state, *amount, "amount"),
             AccountCommand::Withdraw { amount } => withdraw(id, state, *amount),
             AccountCommand::CloseAccount { sweep_to: None } if state.balance > 0 => {
@@ -201,9 +314,10 @@ impl Aggregate for Account {
     fn evolve(state: &mut AccountState, event: &AccountEvent) {
         match *event {
             AccountEvent::AccountOpened { initial_balance } => {
-                *state = AccountState { balance: initial_balance, active: true, transactions: 0 };
+                *state = AccountState { balance: initial_balance, active: true, ..AccountState::default() };
             }
-            AccountEvent::MoneyDeposited { amount } => {
+            AccountEvent::MoneyDeposited { amount }
+            | AccountEvent::TransferMoneyCredited { amount, .. } => {
                 state.balance = state.balance.saturating_add(amount);
                 state.transactions = state.transactions.saturating_add(1);
             }
@@ -212,6 +326,19 @@ impl Aggregate for Account {
                 state.transactions = state.transactions.saturating_add(1);
             }
             AccountEvent::AccountClosed {} => state.active = false,
+            AccountEvent::TransferMoneyDebited { amount, .. } => {
+                state.balance = state.balance.saturating_sub(amount);
+                state.transactions = state.transactions.saturating_add(1);
+                state.held = state.held.saturating_add(amount);
+            }
+            AccountEvent::TransferMoneyRefunded { amount, .. } => {
+                state.balance = state.balance.saturating_add(amount);
+                state.transactions = state.transactions.saturating_add(1);
+                state.held = state.held.saturating_sub(amount);
+            }
+            AccountEvent::TransferHoldReleased { amount, .. } => {
+                state.held = state.held.saturating_sub(amount);
+            }
         }
     }
 
@@ -278,7 +405,8 @@ fn deposit(
     amount: u64,
     field: &'static str,
 ) -> Result<Vec<AccountEvent>, Rejection> {
-    match state.balance.checked_add(amount) {
+    // What transfers hold may come back: there must be room for it.
+    match state.balance.checked_add(state.held).and_then(|sum| sum.checked_add(amount)) {
         Some(balance) if balance <= INTEGER_MAX => {
             Ok(vec![AccountEvent::MoneyDeposited { amount }])
         }
@@ -298,12 +426,49 @@ fn withdraw(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEv
     Ok(vec![AccountEvent::MoneyWithdrawn { amount }])
 }
 
+/// Takes money out for a transfer, and marks the transfer in the same commit.
+fn debit(
+    id: &str,
+    state: &AccountState,
+    transfer_id: &str,
+    amount: u64,
+    decision: &mut Decision<'_>,
+) -> Result<Vec<AccountEvent>, Rejection> {
+    withdraw(id, state, amount)?;
+    decision.append::<Transfer>(transfer_id, &TransferEvent::TransferDebited {});
+    Ok(vec![AccountEvent::TransferMoneyDebited { transfer_id: transfer_id.into(), amount }])
+}
+
+/// Takes a transfer's money in, completes the transfer and frees its source, in one commit.
+fn credit(
+    id: &str,
+    state: &AccountState,
+    transfer_id: &str,
+    amount: u64,
+    decision: &mut Decision<'_>,
+) -> Result<Vec<AccountEvent>, Rejection> {
+    deposit(id, state, amount, "amount")?;
+    let Some((_, transfer)) = decision.state::<Transfer>(transfer_id)? else {
+        return Err(Problem::new(Code::NotFound, format!("there is no transfer {transfer_id}")));
+    };
+    decision.append::<Transfer>(transfer_id, &TransferEvent::TransferCompleted {});
+    let transfer_id = String::from(transfer_id);
+    let released = AccountEvent::TransferHoldReleased { transfer_id: transfer_id.clone(), amount };
+    decision.append::<Account>(&transfer.from, &released);
+    Ok(vec![AccountEvent::TransferMoneyCredited { transfer_id, amount }])
+}
+
 /// The direction and amount of an event that moves money; an opening balance does not count here.
 pub(super) fn movement(event: &AccountEvent) -> Option<(&'static str, u64)> {
     match *event {
-        AccountEvent::MoneyDeposited { amount } => Some(("deposit", amount)),
-        AccountEvent::MoneyWithdrawn { amount } => Some(("withdrawal", amount)),
-        AccountEvent::AccountOpened { .. } | AccountEvent::AccountClosed {} => None,
+        AccountEvent::MoneyDeposited { amount }
+        | AccountEvent::TransferMoneyCredited { amount, .. }
+        | AccountEvent::TransferMoneyRefunded { amount, .. } => Some(("deposit", amount)),
+        AccountEvent::MoneyWithdrawn { amount }
+        | AccountEvent::TransferMoneyDebited { amount, .. } => Some(("withdrawal", amount)),
+        AccountEvent::AccountOpened { .. }
+        | AccountEvent::AccountClosed {}
+        | AccountEvent::TransferHoldReleased { .. } => None,
     }
 }
 

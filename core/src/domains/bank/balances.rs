@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{AccountEvent, event_of};
+use super::account::{AccountEvent, event_of, movement};
 use crate::json::push_string;
 use crate::projection::{Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
@@ -37,9 +37,13 @@ impl Projection for AccountBalances {
         let before = rows.get::<Balance>(key)?.map_or(0, |row| row.balance);
         let balance = match *event {
             AccountEvent::AccountOpened { initial_balance } => initial_balance,
-            AccountEvent::MoneyDeposited { amount } => before.saturating_add(amount),
-            AccountEvent::MoneyWithdrawn { amount } => before.saturating_sub(amount),
             AccountEvent::AccountClosed {} => before,
+            AccountEvent::TransferHoldReleased { .. } => return Ok(()),
+            _ => match movement(event) {
+                Some(("deposit", amount)) => before.saturating_add(amount),
+                Some((_, amount)) => before.saturating_sub(amount),
+                None => before,
+            },
         };
         rows.put(key, &Balance { balance, last_updated: record.time })
     }

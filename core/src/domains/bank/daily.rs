@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{AccountEvent, event_of};
+use super::account::{AccountEvent, event_of, movement};
 use crate::projection::{Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
 use crate::record::Record;
@@ -89,9 +89,12 @@ impl Projection for DailySummary {
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
         let (deposit, withdrawal) = match event_of(record)? {
             Some(AccountEvent::AccountOpened { initial_balance }) => (*initial_balance, 0),
-            Some(AccountEvent::MoneyDeposited { amount }) => (*amount, 0),
-            Some(AccountEvent::MoneyWithdrawn { amount }) => (0, *amount),
-            Some(AccountEvent::AccountClosed {}) | None => return Ok(()),
+            Some(event) => match movement(event) {
+                Some(("deposit", amount)) => (amount, 0),
+                Some((_, amount)) => (0, amount),
+                None => return Ok(()),
+            },
+            None => return Ok(()),
         };
         let mut day = String::with_capacity(12);
         day.push('d');

@@ -64,6 +64,7 @@ const fn command(name: &'static str, path: &'static str) -> CommandSpec {
         fields: &[ID],
         rejections: &[],
         creates: true,
+        internal: false,
     }
 }
 

@@ -1,0 +1,301 @@
+//! The transfer: money on its way from one account to another, and the manager that moves it.
+//!
+//! Owns the order of steps: debit, then credit, then, if the credit is refused, refund. Each step
+//! is one commit over the account and the transfer, so neither tells what the other does not.
+//!
+//! Invariant: between debit and credit the source account *holds* the amount: it can not be closed,
+//! and its balance leaves room for the refund. So a refund is never refused and nothing is lost.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::{Account, AccountCommand};
+use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::errors::{Code, Problem, Rejection};
+use crate::fields::{Field, FieldKind};
+use crate::json::push_string;
+use crate::limits::INTEGER_MAX;
+use crate::process::{Ordered, ProcessManager, ProcessSpec, Reaction, Refused, Sight};
+use crate::read::{Reader, Stop};
+use crate::record::Record;
+
+/// A transfer as a kind of stream.
+#[derive(Debug)]
+pub struct Transfer;
+
+/// What can be asked of a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum TransferCommand {
+    /// Asks for it.
+    Transfer {
+        /// Who pays.
+        from_account_id: String,
+        /// Who gets it.
+        to_account_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// Gives it up before any money moved.
+    FailTransfer {
+        /// Why: the name of an error code.
+        reason: String,
+    },
+}
+
+/// What can happen to a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum TransferEvent {
+    /// It was asked for.
+    TransferRequested {
+        /// Who pays.
+        from_account_id: String,
+        /// Who gets it.
+        to_account_id: String,
+        /// How much.
+        amount: u64,
+    },
+    /// The money left its source.
+    TransferDebited {},
+    /// The money arrived.
+    TransferCompleted {},
+    /// It came to nothing; what was debited is back.
+    TransferFailed {
+        /// Why: the name of an error code.
+        reason: String,
+    },
+}
+
+/// How far a transfer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// Nothing moved yet.
+    #[default]
+    Requested,
+    /// The source holds the money.
+    Debited,
+    /// The money arrived.
+    Completed,
+    /// The source has what it had.
+    Failed,
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Debited => "debited",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Where a transfer stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferState {
+    /// How far it is.
+    pub status: Status,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Who pays.
+    pub from: String,
+    /// Who gets it.
+    pub to: String,
+    /// How much.
+    pub amount: u64,
+}
+
+const fn id(name: &'static str, doc: &'static str) -> Field {
+    Field { name, kind: FieldKind::Id, optional: false, doc }
+}
+
+const COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "Transfer",
+        path: "transfer",
+        version: 1,
+        summary: "Move money from one account to another; ends completed or failed",
+        fields: &[
+            id("transferId", "Names the transfer"),
+            id("fromAccountId", "Who pays"),
+            id("toAccountId", "Who gets it; another account than the one that pays"),
+            Field {
+                name: "amount",
+                kind: FieldKind::Integer { min: 1 },
+                optional: false,
+                doc: "How much, in minor units",
+            },
+        ],
+        rejections: &[Code::AlreadyExists],
+        creates: true,
+        internal: false,
+    },
+    CommandSpec {
+        name: "FailTransfer",
+        path: "fail-transfer",
+        version: 1,
+        summary: "Give a transfer up before any money moved",
+        fields: &[],
+        rejections: &[],
+        creates: false,
+        internal: true,
+    },
+];
+
+const QUERY_SCHEMA: &str = r#"{"type":"object","required":["id","status","reason","fromAccountId","toAccountId","amount","version"],"properties":{"id":{"type":"string"},"status":{"enum":["requested","debited","completed","failed"]},"reason":{"type":["string","null"],"description":"Why it failed: the name of an error code"},"fromAccountId":{"type":"string"},"toAccountId":{"type":"string"},"amount":{"type":"integer","minimum":1},"version":{"type":"integer"}}}"#;
+
+impl Aggregate for Transfer {
+    const SPEC: AggregateSpec = AggregateSpec {
+        aggregate_type: "Transfer",
+        name: "transfer",
+        id_field: "transferId",
+        revision: 1,
+        snapshot_every: 100,
+        events: &["TransferRequested", "TransferDebited", "TransferCompleted", "TransferFailed"],
+        commands: COMMANDS,
+        query_schema: QUERY_SCHEMA,
+    };
+
+    type State = TransferState;
+    type Command = TransferCommand;
+    type Event = TransferEvent;
+
+    fn decide(
+        state: Option<&TransferState>,
+        command: &TransferCommand,
+        decision: &mut Decision<'_>,
+    ) -> Result<Vec<TransferEvent>, Rejection> {
+        let id = decision.id();
+        match command {
+            TransferCommand::Transfer { .. } if state.is_some() => {
+                Err(Problem::new(Code::AlreadyExists, format!("transfer {id} exists already")))
+            }
+            TransferCommand::Transfer { from_account_id, to_account_id, amount } => {
+                if from_account_id == to_account_id {
+                    let detail = "field `toAccountId` must name another account than `fromAccountId`";
+                    return Err(
+                        Problem::new(Code::InvalidField, detail).text("field", "toAccountId")
+                    );
+                }
+                Ok(vec![TransferEvent::TransferRequested {
+                    from_account_id: from_account_id.clone(),
+                    to_account_id: to_account_id.clone(),
+                    amount: (*amount).min(INTEGER_MAX),
+                }])
+            }
+            TransferCommand::FailTransfer { reason } => match state.map(|state| state.status) {
+                Some(Status::Requested) => {
+                    Ok(vec![TransferEvent::TransferFailed { reason: reason.clone() }])
+                }
+                // Money moved, or it ended already: there is nothing to give up.
+                _ => Ok(Vec::new()),
+            },
+        }
+    }
+
+    fn evolve(state: &mut TransferState, event: &TransferEvent) {
+        match event {
+            TransferEvent::TransferRequested { from_account_id, to_account_id, amount } => {
+                *state = TransferState {
+                    status: Status::Requested,
+                    reason: None,
+                    from: from_account_id.clone(),
+                    to: to_account_id.clone(),
+                    amount: *amount,
+                };
+            }
+            TransferEvent::TransferDebited {} => state.status = Status::Debited,
+            TransferEvent::TransferCompleted {} => state.status = Status::Completed,
+            TransferEvent::TransferFailed { reason } => {
+                state.status = Status::Failed;
+                state.reason = Some(reason.clone());
+            }
+        }
+    }
+
+    fn show(
+        id: &str,
+        version: u64,
+        state: &TransferState,
+        _: &mut Reader<'_, '_>,
+    ) -> Result<String, Stop> {
+        let mut out = String::from("{\"id\":");
+        push_string(&mut out, id);
+        out.push_str(&format!(",\"status\":\"{}\",\"reason\":", state.status.name()));
+        match &state.reason {
+            Some(reason) => push_string(&mut out, reason),
+            None => out.push_str("null"),
+        }
+        for (name, account) in [("fromAccountId", &state.from), ("toAccountId", &state.to)] {
+            out.push_str(&format!(",\"{name}\":"));
+            push_string(&mut out, account);
+        }
+        out.push_str(&format!(",\"amount\":{},\"version\":{version}}}", state.amount));
+        Ok(out)
+    }
+}
+
+/// Moves the money of transfers: debit, credit, and the refund when the credit is refused.
+#[derive(Debug)]
+pub struct Transfers;
+
+impl ProcessManager for Transfers {
+    const SPEC: ProcessSpec = ProcessSpec {
+        name: "Transfers",
+        reacts_to: &[
+            ("Transfer", "TransferRequested"),
+            ("Transfer", "TransferDebited"),
+        ],
+    };
+
+    fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        let transfer_id = record.aggregate_id.to_string();
+        let Some((_, state)) = sight.state::<Transfer>(&transfer_id)? else {
+            return Err(Stop::Fault(format!("transfer {transfer_id} has no state")));
+        };
+        let amount = state.amount;
+        let (account, command) = match record.event_type() {
+            "TransferRequested" => {
+                (state.from, AccountCommand::DebitForTransfer { transfer_id, amount })
+            }
+            _ => (state.to, AccountCommand::CreditForTransfer { transfer_id, amount }),
+        };
+        Ok(vec![Reaction::Command(Ordered::to::<Account>(&account, &command)?)])
+    }
+
+    fn refused(refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        let (AccountCommand::DebitForTransfer { transfer_id, .. }
+        | AccountCommand::CreditForTransfer { transfer_id, .. }) =
+            (match refused.command::<Account>() {
+                Some(command) => command,
+                None => return Ok(Vec::new()),
+            })
+        else {
+            return Ok(Vec::new());
+        };
+        let Some((_, state)) = sight.state::<Transfer>(&transfer_id)? else {
+            return Ok(Vec::new());
+        };
+        let reason = refused.code.clone();
+        let command = match state.status {
+            Status::Requested => Ordered::to::<Transfer>(
+                &transfer_id,
+                &TransferCommand::FailTransfer { reason },
+            )?,
+            Status::Debited => {
+                let amount = state.amount;
+                let command = AccountCommand::RefundTransfer { transfer_id, amount, reason };
+                Ordered::to::<Account>(&state.from, &command)?
+            }
+            Status::Completed | Status::Failed => return Ok(Vec::new()),
+        };
+        Ok(vec![Reaction::Command(command)])
+    }
+}

@@ -1,0 +1,128 @@
+//! Reacting: running process managers while a commit is being built.
+//!
+//! Owns which managers a record reaches and how deep reactions may go. Refuses to know what they
+//! ask for. Nothing here runs when a stored commit is folded.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::access::Access;
+use super::propose::EngineReads;
+use super::{Engine, pending};
+use crate::commit::Commit;
+use crate::decider::Appended;
+use crate::json::push_string;
+use crate::process::{AnyProcessManager, DEPTH_MAX, REFUSED, Refused, STOPPED, SYSTEM, Sight};
+use crate::read::Stop;
+use crate::record::Record;
+
+/// What one commit's events lead to.
+#[derive(Debug, Default)]
+pub struct Reacting {
+    on: bool,
+    depth: u32,
+    n: u32,
+    text: String,
+    /// The manager that went too deep, if one did.
+    pub too_deep: Option<&'static str>,
+}
+
+impl Reacting {
+    /// `depth` is that of the reactions to come.
+    pub fn new(depth: u32) -> Self {
+        Self { on: true, depth, ..Self::default() }
+    }
+
+    /// Nothing reacts.
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// The commit's member, when anything was asked for.
+    pub fn text(&mut self) -> Option<&str> {
+        if self.text.is_empty() {
+            return None;
+        }
+        self.text.push(']');
+        Some(&self.text)
+    }
+
+    /// Runs the managers that a record reaches, in the registry's order.
+    pub fn react(
+        &mut self,
+        engine: &Engine,
+        access: &mut Access<'_>,
+        record: &Record<'_>,
+    ) -> Result<(), Stop> {
+        if !self.on {
+            return Ok(());
+        }
+        for manager in &engine.registry.managers {
+            self.run(engine, access, record, &**manager)?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        engine: &Engine,
+        access: &mut Access<'_>,
+        record: &Record<'_>,
+        manager: &dyn AnyProcessManager,
+    ) -> Result<(), Stop> {
+        let spec = manager.spec();
+        let of_system = record.aggregate_type == SYSTEM;
+        let refused = of_system
+            && record.event_type() == REFUSED
+            && record.aggregate_id == spec.name;
+        let mut wanted = spec.reacts_to.iter();
+        let reached = !of_system
+            && wanted.any(|(aggregate_type, event_type)| {
+                *event_type == record.event_type() && *aggregate_type == record.aggregate_type
+            });
+        if !refused && !reached {
+            return Ok(());
+        }
+        let refusal = if refused { read_refusal(access, record)? } else { Refused::default() };
+        let mut reads = EngineReads { engine, access };
+        let mut sight = Sight::new(&mut reads);
+        let reactions = if refused {
+            manager.refused(&refusal, &mut sight)?
+        } else {
+            manager.react(record, &mut sight)?
+        };
+        if !reactions.is_empty() && self.depth > DEPTH_MAX {
+            self.too_deep.get_or_insert(spec.name);
+            return Ok(());
+        }
+        let event = record.position.saturating_sub(record.commit.position);
+        let event = u32::try_from(event).unwrap_or(u32::MAX);
+        for reaction in &reactions {
+            pending::record(&mut self.text, spec.name, (self.n, self.depth, event), reaction);
+            self.n = self.n.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
+/// A refusal, with the payload of the command that was refused.
+fn read_refusal(access: &mut Access<'_>, record: &Record<'_>) -> Result<Refused, Stop> {
+    let broken = |what: &str| Stop::Fault(format!("a refusal can not be read: {what}"));
+    let mut refused: Refused =
+        serde_json::from_str(record.data()).map_err(|e| broken(&format!("{e}")))?;
+    let lines = access.commits(&[refused.position])?;
+    let line = lines.first().ok_or_else(|| broken("its cause is missing"))?;
+    let commit = Commit::parse(line).map_err(|e| broken(&format!("{e}")))?;
+    let recorded = pending::recorded(&commit)?;
+    let reaction = recorded.iter().find(|reaction| reaction.n == refused.n);
+    refused.data = reaction.ok_or_else(|| broken("its cause is missing"))?.command()?.data;
+    Ok(refused)
+}
+
+/// The event that tells of reactions that were dropped.
+pub fn stopped(manager: &str, depth: u32) -> Appended {
+    let mut data = String::from("{\"manager\":");
+    push_string(&mut data, manager);
+    data.push_str(&format!(",\"depth\":{depth}}}"));
+    Appended { aggregate_type: SYSTEM, id: manager.into(), event_type: STOPPED.into(), data }
+}

@@ -1,0 +1,216 @@
+//! Process managers: what a domain wants to happen because something happened.
+//!
+//! Owns [`ProcessManager`], its erased face [`AnyProcessManager`], and [`Reaction`], what it asks
+//! for. Refuses to know when it is run and how what it asks for is remembered.
+//!
+//! Invariant: a manager keeps no state of its own. It sees one record and the rows as of that
+//! record, so the same commit always leads to the same reactions.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{Aggregate, Reads};
+use crate::engine::split_state;
+use crate::projection::Projection;
+use crate::read::Stop;
+use crate::record::Record;
+use crate::tagged;
+use crate::time::Time;
+
+/// Type of the streams in which the system records what it did itself.
+pub const SYSTEM: &str = "~System";
+/// A system command was refused.
+pub const REFUSED: &str = "Command.Refused";
+/// A system command had nothing to do.
+pub const SETTLED: &str = "Command.Settled";
+/// Reactions led to reactions too many times.
+pub const STOPPED: &str = "ProcessManager.Stopped";
+/// Reactions lead to reactions at most this many times.
+pub const DEPTH_MAX: u32 = 16;
+
+/// What is said of a process manager once.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessSpec {
+    /// Its name in causes and system streams.
+    pub name: &'static str,
+    /// The events it reacts to: type of the stream, type of the event. It is not run for others.
+    pub reacts_to: &'static [(&'static str, &'static str)],
+}
+
+/// A command that the system gives, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ordered {
+    /// Type of the stream that takes it.
+    pub aggregate_type: String,
+    /// Id of that stream.
+    pub aggregate_id: String,
+    /// Name of the command.
+    pub command: String,
+    /// Its payload, a JSON text.
+    #[serde(skip)]
+    pub data: String,
+}
+
+/// What a process manager asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// A command, right after the commit.
+    Command(Ordered),
+    /// A command at a time. Another timer of the same key takes its place.
+    Timer {
+        /// Names it among the manager's timers.
+        key: String,
+        /// When, by the raw clock.
+        due: Time,
+        /// What.
+        command: Ordered,
+    },
+    /// The timer of this key is not wanted any more.
+    Cancel {
+        /// Its name among the manager's timers.
+        key: String,
+    },
+}
+
+impl Ordered {
+    /// A command to a stream.
+    pub fn to<A: Aggregate>(id: &str, command: &A::Command) -> Result<Self, Stop>
+    where
+        A::Command: Serialize,
+    {
+        let (name, data) =
+            tagged::write(command).map_err(|e| Stop::Fault(format!("a system command: {e}")))?;
+        Ok(Self {
+            aggregate_type: A::SPEC.aggregate_type.to_string(),
+            aggregate_id: id.to_string(),
+            command: name,
+            data,
+        })
+    }
+}
+
+/// A command of a manager that was refused: the data of [`REFUSED`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Who gave it.
+    pub manager: String,
+    /// First position of the commit that asked for it.
+    pub position: u64,
+    /// Which of that commit's reactions.
+    pub n: u32,
+    /// Type of the stream that refused it.
+    pub aggregate_type: String,
+    /// Id of that stream.
+    pub aggregate_id: String,
+    /// Name of the command.
+    pub command: String,
+    /// Why, for programs: the name of an error code.
+    pub code: String,
+    /// Why, for people.
+    pub detail: String,
+    /// Payload of the command, a JSON text: read from the commit that asked for it.
+    #[serde(skip)]
+    pub data: String,
+}
+
+impl Refused {
+    /// The command, when a stream of this kind refused it.
+    pub fn command<A: Aggregate>(&self) -> Option<A::Command> {
+        let ours = self.aggregate_type == A::SPEC.aggregate_type;
+        ours.then(|| tagged::read(&self.command, &self.data).ok()).flatten()
+    }
+}
+
+/// What a manager can read: the partition as of the record it reacts to.
+pub struct Sight<'a> {
+    reads: &'a mut dyn Reads,
+}
+
+impl core::fmt::Debug for Sight<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Sight")
+    }
+}
+
+impl<'a> Sight<'a> {
+    pub(crate) fn new(reads: &'a mut dyn Reads) -> Self {
+        Self { reads }
+    }
+
+    /// Version and state of a stream.
+    pub fn state<A: Aggregate>(&mut self, id: &str) -> Result<Option<(u64, A::State)>, Stop> {
+        let Some(bytes) = self.reads.state(A::SPEC.aggregate_type, id)? else { return Ok(None) };
+        let (version, state) = split_state(&bytes)?;
+        Ok(Some((version, stored(state)?)))
+    }
+
+    /// A row of a projection. One that is out of service is a fault: guessing could lose money.
+    pub fn row<P: Projection, T: DeserializeOwned>(
+        &mut self,
+        key: &[u8],
+    ) -> Result<Option<T>, Stop> {
+        let name = P::SPEC.name;
+        match self.reads.row(name, key)? {
+            Some(row) => row.map(|bytes| stored(&bytes)).transpose(),
+            None => Err(Stop::Fault(format!("projection {name} is not live now"))),
+        }
+    }
+}
+
+fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
+    postcard::from_bytes(bytes)
+        .map_err(|e| Stop::Fault(format!("a stored row can not be read: {e}")))
+}
+
+/// Reacts to events with commands and timers.
+pub trait ProcessManager: 'static {
+    /// Its name, and what it reacts to.
+    const SPEC: ProcessSpec;
+
+    /// What an event leads to.
+    fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
+
+    /// What the refusal of one of its commands leads to.
+    fn refused(_refused: &Refused, _sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        Ok(Vec::new())
+    }
+}
+
+/// A [`ProcessManager`] with its type erased.
+pub trait AnyProcessManager {
+    /// Its name, and what it reacts to.
+    fn spec(&self) -> &'static ProcessSpec;
+    /// See [`ProcessManager::react`].
+    fn react(&self, record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
+    /// See [`ProcessManager::refused`].
+    fn refused(&self, refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
+}
+
+/// Erases a process manager's type.
+pub fn erase<M: ProcessManager>() -> Box<dyn AnyProcessManager> {
+    Box::new(Erased::<M>(PhantomData))
+}
+
+struct Erased<M>(PhantomData<M>);
+
+impl<M: ProcessManager> AnyProcessManager for Erased<M> {
+    fn spec(&self) -> &'static ProcessSpec {
+        const { &M::SPEC }
+    }
+
+    fn react(&self, record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        M::react(record, sight)
+    }
+
+    fn refused(&self, refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        M::refused(refused, sight)
+    }
+}
