@@ -50,20 +50,32 @@ pub struct AggregateSpec {
 pub struct CommandSpec {
     /// Name in the log: `OpenAccount`.
     pub name: &'static str,
-    /// Name in the path: `open-account`.
+    /// Name in the path: `open-account`; empty when it has no route.
     pub path: &'static str,
     /// Version of its payload, from 1.
     pub version: u32,
     /// One line for the contract.
     pub summary: &'static str,
-    /// Its fields; the list is closed.
+    /// Fields that clients give; the list is closed.
     pub fields: &'static [Field],
     /// What its decision can refuse with, for the contract.
     pub rejections: &'static [Code],
     /// Whether it can bring a stream into being (201).
     pub creates: bool,
-    /// Given by the system alone: it has no route.
-    pub internal: bool,
+    /// Who gives it, and whether its commit is all there is to it.
+    pub kind: CommandKind,
+}
+
+/// Who gives a command, and what an answer to it promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommandKind {
+    /// Clients; its commit is all of it.
+    #[default]
+    Whole,
+    /// Clients; a process manager goes on from its commit (202).
+    Started,
+    /// Process managers, timers and results of effects alone: it has no route.
+    Internal,
 }
 
 /// What a decision can read of its partition, beside its own state: supplied by the engine.

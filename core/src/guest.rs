@@ -6,6 +6,7 @@
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
 mod fold;
+mod wake;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -25,7 +26,7 @@ use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::{
     ABI_VERSION, Answer as Supply, Description, Input, Kind, Op, Open, Outcome, Process, Query,
-    Refusal, RefusalReason, StageStep, Stamp, Status,
+    Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
 };
 use crate::read::Stop;
 use crate::registry::Registry;
@@ -59,9 +60,16 @@ enum UnderWay {
     Slice(Slicing),
 }
 
+/// What is being staged.
+#[derive(Debug)]
+enum Staged {
+    Request(Parsed),
+    Wake(Wake),
+}
+
 #[derive(Debug)]
 struct Staging {
-    parsed: Parsed,
+    what: Staged,
     stamp: Stamp,
     process: Process,
     supplied: Supplied,
@@ -69,6 +77,12 @@ struct Staging {
     rounds: u32,
     /// A state that is folded first, and what its page reads.
     refold: Option<(Refold, Supplied)>,
+}
+
+impl Staging {
+    const fn reads_too_much(&self) -> bool {
+        self.rounds >= STAGE_ROUNDS_MAX || self.supplied.bytes > STAGE_READ_BYTES_MAX
+    }
 }
 
 type Answered = Result<Vec<u8>, Refusal>;
@@ -205,12 +219,21 @@ impl Opened {
         if self.engine.head().position < self.stored_head {
             return refuse(RefusalReason::OutOfOrder, "the log is not folded to its head yet");
         }
-        match http::parse(routes, self.engine.partition(), self.body_bytes_max, &input.request) {
-            Ok(parsed) => {
+        let what = match &input.what {
+            What::Wake(wake) => Ok(Staged::Wake(*wake)),
+            What::Request(request) => {
+                let (partition, max) = (self.engine.partition(), self.body_bytes_max);
+                let kind = if request.method == "POST" { Kind::Rejected } else { Kind::Read };
+                let parsed = http::parse(routes, partition, max, request);
+                parsed.map(Staged::Request).map_err(|problem| (problem, kind))
+            }
+        };
+        match what {
+            Ok(what) => {
                 self.engine.evict();
                 let (supplied, process) = (Supplied::default(), input.process.clone());
                 let staging = Box::new(Staging {
-                    parsed,
+                    what,
                     stamp: input.stamp,
                     process,
                     supplied,
@@ -220,36 +243,26 @@ impl Opened {
                 });
                 self.continue_stage(routes, staging)
             }
-            Err(problem) => {
-                let kind = if input.request.method == "POST" { Kind::Rejected } else { Kind::Read };
+            Err((problem, kind)) => {
                 let answer = Answer::problem(&problem);
                 encode(&StageStep::Done(outcome(&self.engine, answer, kind, None, false)))
             }
         }
     }
 
-    fn continue_stage(&mut self, routes: &[Route], mut staging: Box<Staging>) -> Answered {
+    fn continue_stage(&mut self, routes: &[Route], staging: Box<Staging>) -> Answered {
+        let parsed = match &staging.what {
+            Staged::Request(parsed) => parsed,
+            Staged::Wake(wake) => return self.continue_wake(*wake, routes, staging),
+        };
         let access = self.engine.access(&staging.supplied);
-        let handled = http::handle(
-            &self.engine,
-            routes,
-            access,
-            &staging.parsed,
-            &staging.stamp,
-            &staging.process,
-        );
-        let too_much =
-            staging.rounds >= STAGE_ROUNDS_MAX || staging.supplied.bytes > STAGE_READ_BYTES_MAX;
+        let (stamp, process) = (&staging.stamp, &staging.process);
+        let handled = http::handle(&self.engine, routes, access, parsed, stamp, process);
+        let too_much = staging.reads_too_much();
         let Handled { answer, kind, proposal, rebuild } = match handled {
             Ok(handled) => handled,
-            Err(Missing { refold: Some(wanted), .. }) => {
-                staging.refold = Some((Refold::new(wanted), Supplied::default()));
-                return self.continue_refold(routes, staging);
-            }
-            Err(Missing { queries, .. }) if !too_much => {
-                staging.asked.clone_from(&queries);
-                self.under_way = UnderWay::Stage(staging);
-                return encode(&StageStep::Need(queries));
+            Err(missing) if !too_much || missing.refold.is_some() => {
+                return self.ask(routes, staging, missing);
             }
             Err(_) => {
                 let detail = format!(
@@ -260,6 +273,7 @@ impl Opened {
                 http::refused(&problem)
             }
         };
+        let wake = proposal.as_ref().is_some_and(Proposal::wakes);
         let proposed = proposal.as_ref().map(Proposal::last);
         let rows_alone = proposal.as_ref().is_some_and(Proposal::is_rows_alone);
         self.proposal = proposal;
@@ -270,7 +284,19 @@ impl Opened {
         let proposed = proposed.or(self.rebuild.map(|_| head));
         let mut outcome = outcome(&self.engine, answer, kind, proposed, due);
         outcome.behind |= self.rebuild.is_some();
+        outcome.wake = wake;
         encode(&StageStep::Done(outcome))
+    }
+
+    /// Asks for what is missing of an attempt, or folds it first.
+    fn ask(&mut self, routes: &[Route], mut staging: Box<Staging>, missing: Missing) -> Answered {
+        if let Some(wanted) = missing.refold {
+            staging.refold = Some((Refold::new(wanted), Supplied::default()));
+            return self.continue_refold(routes, staging);
+        }
+        staging.asked.clone_from(&missing.queries);
+        self.under_way = UnderWay::Stage(staging);
+        encode(&StageStep::Need(missing.queries))
     }
 
     /// Folds a stream again for the input under way, a page at a time: what a page read is dropped
@@ -350,5 +376,17 @@ fn outcome(
 ) -> Outcome {
     let Answer { response, holes, export, ownership } = answer;
     let behind = engine.slices_due(engine.head().position);
-    Outcome { response, holes, kind, proposed, checkpoint_due, behind, export, ownership }
+    let (wake, wake_at) = (false, None);
+    Outcome {
+        response,
+        holes,
+        kind,
+        proposed,
+        checkpoint_due,
+        behind,
+        wake,
+        wake_at,
+        export,
+        ownership,
+    }
 }

@@ -132,6 +132,8 @@ impl Refused {
 /// What a manager can read: the partition as of the record it reacts to.
 pub struct Sight<'a> {
     reads: &'a mut dyn Reads,
+    /// A projection that was wanted and is out of service.
+    pub(crate) not_live: Option<&'static str>,
 }
 
 impl core::fmt::Debug for Sight<'_> {
@@ -142,7 +144,7 @@ impl core::fmt::Debug for Sight<'_> {
 
 impl<'a> Sight<'a> {
     pub(crate) fn new(reads: &'a mut dyn Reads) -> Self {
-        Self { reads }
+        Self { reads, not_live: None }
     }
 
     /// Version and state of a stream.
@@ -152,7 +154,8 @@ impl<'a> Sight<'a> {
         Ok(Some((version, stored(state)?)))
     }
 
-    /// A row of a projection. One that is out of service is a fault: guessing could lose money.
+    /// A row of a projection. One that is out of service ends the reaction, and the commit that
+    /// led to it is refused for the time being: guessing could lose money.
     pub fn row<P: Projection, T: DeserializeOwned>(
         &mut self,
         key: &[u8],
@@ -160,7 +163,10 @@ impl<'a> Sight<'a> {
         let name = P::SPEC.name;
         match self.reads.row(name, key)? {
             Some(row) => row.map(|bytes| stored(&bytes)).transpose(),
-            None => Err(Stop::Fault(format!("projection {name} is not live now"))),
+            None => {
+                self.not_live = Some(name);
+                Err(Stop::Fault(format!("projection {name} is not live now")))
+            }
         }
     }
 }

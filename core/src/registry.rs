@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec};
+use crate::decider::{AggregateSpec, AnyAggregate, CommandKind, CommandSpec};
 use crate::domains;
 use crate::process::AnyProcessManager;
 use crate::projection::AnyProjection;
@@ -69,7 +69,16 @@ impl Registry {
             }
             names.push(("aggregate", spec.name));
             names.push(("view", spec.aggregate_type));
-            names.extend(spec.commands.iter().map(|command| ("command", command.path)));
+            for command in spec.commands {
+                if command.path.is_empty() != (command.kind == CommandKind::Internal) {
+                    return Err(format!(
+                        "the command `{}` needs a path, unless it is internal: then it has none",
+                        command.name
+                    ));
+                }
+            }
+            let paths = spec.commands.iter().map(|command| command.path);
+            names.extend(paths.filter(|path| !path.is_empty()).map(|path| ("command", path)));
         }
         for spec in self.projections.iter().map(|p| p.spec()) {
             if !spec.name.starts_with(|c: char| c.is_ascii_uppercase()) {

@@ -108,22 +108,23 @@ impl Actor {
         let mut state = None;
         let idle = Duration::from_millis(self.settings.checkpoint_idle_ms);
         loop {
-            let slices = state.as_mut().and_then(Open::slices_due);
+            let work = state.as_mut().and_then(Open::work_due);
             let useful = state.as_ref().is_some_and(|open: &Open| open.live.checkpoint_useful());
-            let next = if let Some(wait) = slices {
+            let next = if let Some(wait) = work.filter(|wait| !useful || *wait < idle) {
                 inbox.recv_timeout(wait)
             } else if useful {
                 inbox.recv_timeout(idle)
             } else {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
+            let waited = work.is_some_and(|wait| !useful || wait < idle);
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             let step = || match next {
                 Ok(first) => {
                     self.work(&mut state, first, inbox);
-                    self.slice(state.as_mut());
+                    self.do_work(state.as_mut());
                 }
-                Err(RecvTimeoutError::Timeout) if slices.is_some() => self.slice(state.as_mut()),
+                Err(RecvTimeoutError::Timeout) if waited => self.do_work(state.as_mut()),
                 Err(_) => self.checkpoint(state.as_mut()),
             };
             if catch_unwind(AssertUnwindSafe(step)).is_err() {
@@ -141,11 +142,11 @@ impl Actor {
         }
     }
 
-    /// Builds read models for a few milliseconds, when there are any to be built.
-    fn slice(&self, open: Option<&mut Open>) {
+    /// Does what is due beside clients' requests, for a few milliseconds.
+    fn do_work(&self, open: Option<&mut Open>) {
         let Some(open) = open else { return };
-        if open.slices_due().is_some_and(|wait| wait.is_zero()) {
-            open.live.slice();
+        if open.work_due().is_some_and(|wait| wait.is_zero()) {
+            open.live.work();
             open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         }
     }
@@ -284,6 +285,7 @@ impl Actor {
             settings: self.settings.open(),
             host: "native",
             tail_events_max: self.settings.tail_events_max,
+            batch_commands_max: usize::try_from(self.settings.batch_commands_max).unwrap_or(1),
             test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let live = Partition::new(self.module.clone(), store, Machine::new(), config);
@@ -302,8 +304,8 @@ struct Open {
 }
 
 impl Open {
-    /// How long to wait before the next slice, when there is one.
-    fn slices_due(&mut self) -> Option<Duration> {
-        self.live.slices_due().map(Duration::from_micros)
+    /// How long to wait before there is something to do, when there will be.
+    fn work_due(&mut self) -> Option<Duration> {
+        self.live.work_due().map(Duration::from_micros)
     }
 }

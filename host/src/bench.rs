@@ -64,6 +64,7 @@ fn measure<S: Spawn, R: Spawn>(
         settings: settings.open(),
         host: "native",
         tail_events_max: settings.tail_events_max,
+        batch_commands_max: usize::try_from(settings.batch_commands_max).unwrap_or(1),
         test_stamps: None,
     };
     let mut partition =

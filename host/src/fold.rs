@@ -63,6 +63,7 @@ pub fn config(genesis: &str) -> Result<Config, String> {
         settings: settings()?.open(),
         host: "native",
         tail_events_max: u64::MAX,
+        batch_commands_max: 1,
         test_stamps: None,
     })
 }

@@ -17,8 +17,10 @@ const DEADLINE_MARGIN_MS = 1_000;
 const WAITING_BYTES_MAX = 16 << 20;
 // Of a body that is too long so much is read to be polite.
 const DROPPED_BYTES_MAX = 8 << 20;
-// Slices of a rebuild that one event of the object may run; the next alarm goes on.
-const SLICES_MAX = 2_000;
+// Turns of background work that one event of the object may take; the next alarm goes on.
+const TURNS_MAX = 2_000;
+// What falls due later than this is left to the alarm.
+const PATIENCE_MS = 1_000;
 // After a panic in an alarm the object tries again this much later.
 const ALARM_RETRY_MS = 30_000;
 const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
@@ -162,7 +164,7 @@ export class Partition extends DurableObject {
     } catch {
       replies = [];
     }
-    this.#slices();
+    this.#work();
     batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
   }
 
@@ -224,32 +226,33 @@ export class Partition extends DurableObject {
     });
   }
 
-  // Builds read models, a slice per turn, so that requests come in between. Both a request and an
-  // alarm start it; the alarm waits for its end, which keeps the object alive meanwhile.
-  #slicing = null;
-  #slices() {
-    if (this.#slicing === null && this.#sliceDue() !== undefined) {
-      this.#slicing = this.#runSlices().finally(() => (this.#slicing = null));
+  // Does what is due beside requests (slices of a rebuild, the system's own commands), a little
+  // per turn, so that requests come in between. Both a request and an alarm start it; the alarm
+  // waits for its end, which keeps the object alive meanwhile.
+  #working = null;
+  #work() {
+    if (this.#working === null && this.#workDue() !== undefined) {
+      this.#working = this.#runWork().finally(() => (this.#working = null));
     }
-    return this.#slicing;
+    return this.#working;
   }
 
   // Milliseconds, or nothing: also when the module has to start afresh, which is told already.
-  #sliceDue() {
+  #workDue() {
     try {
-      return this.#rust((shim) => shim.slice_due());
+      return this.#rust((shim) => shim.work_due(PATIENCE_MS));
     } catch {
       return undefined;
     }
   }
 
-  async #runSlices() {
-    for (let n = 0; n < SLICES_MAX; n += 1) {
-      const wait = this.#sliceDue();
+  async #runWork() {
+    for (let n = 0; n < TURNS_MAX; n += 1) {
+      const wait = this.#workDue();
       if (wait === undefined) return;
       await new Promise((resolve) => setTimeout(resolve, wait));
       try {
-        this.#rust((shim) => shim.slice());
+        this.#rust((shim) => shim.work());
         this.#resetIfFailed();
       } catch {
         return; // Told already; the alarm that every write sets tries again.
@@ -262,7 +265,7 @@ export class Partition extends DurableObject {
     try {
       this.#rust((shim) => shim.wake());
       this.#resetIfFailed();
-      await this.#slices();
+      await this.#work();
     } catch {
       try {
         await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);

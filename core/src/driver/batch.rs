@@ -6,61 +6,64 @@
 //! Invariant (law 3): no reply of a batch exists before its block is stored, reads and rejections
 //! included, since they may have seen what the batch proposed.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::hashes::{Hashes, fill};
 use super::partition::{Failure, Live, call, take_checkpoint};
 use super::{
     Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Write,
     stamps::test_stamp,
 };
-use crate::chain::{self, Hash};
+use crate::chain;
 use crate::errors::Code;
 use crate::protocol::{
-    Block, ExportFrom, Hole, Input, Kind, Op, Outcome, Response, StageStep, Stamp,
+    Block, ExportFrom, Input, Kind, Op, Outcome, Response, StageStep, Stamp, Wake, What,
 };
-
-/// Microseconds that staging took, in buckets of powers of two halves.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Timings {
-    buckets: BTreeMap<u32, u64>,
-    count: u64,
-}
-
-impl Timings {
-    fn add(&mut self, micros: u64) {
-        // Four buckets per doubling: the upper bound is at most 25 % above the value.
-        let micros = micros.max(1);
-        let exponent = micros.ilog2();
-        let quarter = micros.wrapping_shl(2).wrapping_shr(exponent) & 3;
-        let bucket = exponent.saturating_mul(4).saturating_add(u32::try_from(quarter).unwrap_or(3));
-        let slot = self.buckets.entry(bucket).or_default();
-        *slot = slot.saturating_add(1);
-        self.count = self.count.saturating_add(1);
-    }
-
-    /// Upper bound of the bucket that `share` (in thousandths) of all values do not exceed.
-    pub(super) fn percentile(&self, share: u64) -> u64 {
-        let rank = self.count.saturating_mul(share).div_ceil(1000);
-        let mut seen = 0_u64;
-        for (bucket, count) in &self.buckets {
-            seen = seen.saturating_add(*count);
-            if seen >= rank {
-                let quarters = u64::from(bucket % 4).saturating_add(5);
-                return quarters.wrapping_shl(bucket / 4) / 4;
-            }
-        }
-        0
-    }
-}
 
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
 struct Waiting {
-    request: OwnedRequest,
+    what: Asked,
     stamp: Option<Stamp>,
     reply: Option<Reply>,
 }
+
+enum Asked {
+    Request(OwnedRequest),
+    /// The system's own turn.
+    Wake {
+        /// Timers too.
+        timers: bool,
+        /// How often it trapped.
+        traps: u8,
+    },
+}
+
+impl Waiting {
+    const fn new(what: Asked) -> Self {
+        Self { what, stamp: None, reply: None }
+    }
+
+    const fn wake(timers: bool) -> Self {
+        Self::new(Asked::Wake { timers, traps: 0 })
+    }
+
+    const fn is_wake(&self) -> bool {
+        matches!(self.what, Asked::Wake { .. })
+    }
+
+    fn message(&self) -> What<'_> {
+        match &self.what {
+            Asked::Request(request) => What::Request(request.message()),
+            Asked::Wake { timers, traps } => {
+                What::Wake(Wake { timers: *timers, trapped: *traps >= TRAPS_MAX })
+            }
+        }
+    }
+}
+
+/// A system command that traps so often is refused.
+const TRAPS_MAX: u8 = 2;
 
 /// What one pass over waiting inputs came to.
 enum Pass {
@@ -79,10 +82,21 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     ///
     /// Returns one reply per request. When it returns, everything that the replies tell is stored.
     pub fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
-        let mut waiting: Vec<Waiting> = requests
-            .into_iter()
-            .map(|request| Waiting { request, stamp: None, reply: None })
-            .collect();
+        let requests = requests.into_iter().map(|request| Waiting::new(Asked::Request(request)));
+        let mut waiting = requests.collect();
+        self.run_all(&mut waiting);
+        self.work_of_test();
+        let lost = || Reply::problem(Code::Internal, "the input was lost");
+        let clients = waiting.into_iter().filter(|input| !input.is_wake());
+        clients.map(|input| input.reply.unwrap_or_else(lost)).collect()
+    }
+
+    /// Does what the system itself wants done now; `timers` too.
+    pub(super) fn run_wakes(&mut self, timers: bool) {
+        self.run_all(&mut alloc::vec![Waiting::wake(timers)]);
+    }
+
+    fn run_all(&mut self, waiting: &mut Vec<Waiting>) {
         let (mut from, mut to) = (0, waiting.len());
         while from < waiting.len() {
             if let Err(failure) = self.open() {
@@ -90,21 +104,21 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 self.give_up(waiting.get_mut(from..), &failure);
                 break;
             }
-            match self.stage_all(&mut waiting, from, to) {
+            if self.wake_due() == Some(0) && !waiting.get(from).is_some_and(Waiting::is_wake) {
+                waiting.insert(from, Waiting::wake(self.timers_run()));
+                to = to.saturating_add(1);
+            }
+            match self.stage_all(waiting, from, &mut to) {
                 Pass::Staged(outcomes) => {
-                    self.settle(&mut waiting, outcomes);
+                    self.settle(waiting, outcomes);
                     // Past an input that trapped, if one cut the pass short.
                     from = if to < waiting.len() { to.saturating_add(1) } else { to };
                     to = waiting.len();
                 }
                 Pass::Trapped(index) => {
-                    if let Some(input) = waiting.get_mut(index) {
-                        input.reply = Some(Reply::problem(
-                            Code::Internal,
-                            "the decision failed; nothing was stored",
-                        ));
+                    if self.trapped(waiting.get_mut(index)) {
+                        to = index;
                     }
-                    to = index;
                 }
                 Pass::Again => {}
                 Pass::Failed(failure) => {
@@ -115,19 +129,37 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             }
         }
         self.settle_quarantines();
-        self.slices_of_test();
-        let lost = || Reply::problem(Code::Internal, "the input was lost");
-        waiting.into_iter().map(|input| input.reply.unwrap_or_else(lost)).collect()
     }
 
-    fn stage_all(&mut self, waiting: &mut [Waiting], from: usize, to: usize) -> Pass {
+    /// An input trapped; false when it is to be staged again.
+    fn trapped(&mut self, input: Option<&mut Waiting>) -> bool {
+        let Some(input) = input else { return true };
+        let problem = Reply::problem(Code::Internal, "the decision failed; nothing was stored");
+        match &mut input.what {
+            Asked::Wake { traps, .. } if *traps < TRAPS_MAX => {
+                *traps = traps.saturating_add(1);
+                return false;
+            }
+            Asked::Wake { .. } => self.wake_failed(),
+            Asked::Request(_) => {}
+        }
+        input.reply = Some(problem);
+        true
+    }
+
+    fn stage_all(&mut self, waiting: &mut Vec<Waiting>, from: usize, to: &mut usize) -> Pass {
         let mut staged = Vec::new();
-        for index in from..to {
+        let (mut index, mut wakes) = (from, 0);
+        while index < *to {
             let Some(input) = waiting.get_mut(index) else { break };
+            let this = index;
+            index = index.saturating_add(1);
             if input.reply.is_some() {
                 continue;
             }
-            if let Some(reply) = self.wake_for_test(&input.request) {
+            if let Asked::Request(request) = &input.what
+                && let Some(reply) = self.wake_for_test(request)
+            {
                 input.reply = Some(reply);
                 continue;
             }
@@ -141,25 +173,41 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 (None, None) => Stamp { clock: self.world.clock(), entropy: self.world.entropy() },
             };
             input.stamp = Some(stamp);
-            let message = Input { stamp, request: input.request.message(), process };
-            match stage_one(live, &mut self.store, &message) {
-                Ok(outcome) => {
-                    self.timings.add(self.world.micros().saturating_sub(started));
-                    staged.push((index, outcome));
-                }
+            let message = Input { stamp, what: input.message(), process };
+            let outcome = match stage_one(live, &mut self.store, &message) {
+                Ok(outcome) => outcome,
                 Err(failure) => {
                     self.live = None;
-                    return self.after_failure(failure, index);
+                    return self.after_failure(failure, this, input.is_wake());
                 }
+            };
+            if !input.is_wake() {
+                self.timings.add(self.world.micros().saturating_sub(started));
             }
+            self.note_wakes(&outcome);
+            // The system's commands come before the next client's, in this batch as long as it
+            // has room for them.
+            let next = waiting.get(index).filter(|_| index < *to);
+            if outcome.wake
+                && !self.held()
+                && wakes < self.config.batch_commands_max
+                && !next.is_some_and(Waiting::is_wake)
+            {
+                wakes = wakes.saturating_add(1);
+                waiting.insert(index, Waiting::wake(self.timers_run()));
+                *to = to.saturating_add(1);
+            }
+            staged.push((this, outcome));
         }
         Pass::Staged(staged)
     }
 
     /// What to do about the batch when one input could not be staged. The instance is dropped.
-    fn after_failure(&mut self, failure: Failure, index: usize) -> Pass {
+    fn after_failure(&mut self, failure: Failure, index: usize, wake: bool) -> Pass {
         self.report(&failure);
         match failure {
+            // What waits can not be read: clients are not to suffer from that.
+            Failure::Refused(_) if wake => Pass::Trapped(index),
             Failure::Trap(trap) if self.quarantine(&trap) => Pass::Again,
             Failure::Trap(_) => Pass::Trapped(index),
             Failure::Store(StoreError::CorruptRow { .. }) => match self.store.erase_rows() {
@@ -205,7 +253,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                     self.process.commands_rejected =
                         self.process.commands_rejected.saturating_add(1)
                 }
-                Kind::Read => {}
+                Kind::Read | Kind::System => {}
             }
             for hole in &outcome.holes {
                 fill(&mut outcome.response, *hole, &hashes);
@@ -235,7 +283,8 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     fn give_up(&self, waiting: Option<&mut [Waiting]>, failure: &Failure) {
         let full = matches!(failure, Failure::Store(StoreError::Full));
         for input in waiting.into_iter().flatten().filter(|input| input.reply.is_none()) {
-            let (code, detail) = match full && input.request.method == "POST" {
+            let Asked::Request(request) = &input.what else { continue };
+            let (code, detail) = match full && request.method == "POST" {
                 true => (Code::StorageFull, "the store is full"),
                 false => (Code::Restarting, "the partition is restarting; nothing was done"),
             };
@@ -272,20 +321,6 @@ fn stage_one<G: Guest, T: Store>(
     Ok(outcome)
 }
 
-/// Hashes of a batch's commits by the position of their last event, beside head and genesis.
-struct Hashes {
-    by_last: BTreeMap<u64, Hash>,
-}
-
-impl Hashes {
-    fn of(&self, position: u64) -> Hash {
-        if position == 0 {
-            return self.by_last.get(&0).copied().unwrap_or(chain::NO_HASH);
-        }
-        self.by_last.range(position..).next().map_or(chain::NO_HASH, |(_, hash)| *hash)
-    }
-}
-
 /// Takes the commits out of the guest, seals them, and stores them in one transaction.
 fn store_batch<G: Guest, T: Store>(
     live: &mut Live<G>,
@@ -293,7 +328,7 @@ fn store_batch<G: Guest, T: Store>(
     outcomes: &[(usize, Outcome)],
     checkpoint: bool,
 ) -> Result<Hashes, Failure> {
-    let mut hashes = Hashes { by_last: BTreeMap::new() };
+    let mut hashes = Hashes::default();
     if !outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
         hashes.by_last.insert(0, live.head.genesis);
         hashes.by_last.insert(live.head.position, live.head.hash);
@@ -350,25 +385,5 @@ fn failed_reply(failure: &Failure, outcome: &Outcome) -> Reply {
             "the command was handed to the store, which did not answer; repeat it with its Idempotency-Key",
         ),
         _ => Reply::problem(Code::Restarting, "the partition is restarting; nothing was done"),
-    }
-}
-
-fn fill(response: &mut Response, hole: Hole, hashes: &Hashes) {
-    let hash = chain::hex(&hashes.of(hole.position));
-    match hole.header {
-        Some(index) => {
-            let index = usize::try_from(index).unwrap_or(usize::MAX);
-            if let Some((_, value)) = response.headers.get_mut(index) {
-                *value = hash;
-            }
-        }
-        None => {
-            let place = usize::try_from(hole.offset)
-                .ok()
-                .and_then(|start| response.body.get_mut(start..start.saturating_add(hash.len())));
-            if let Some(place) = place {
-                place.copy_from_slice(hash.as_bytes());
-            }
-        }
     }
 }

@@ -7,12 +7,14 @@
 //! # The law of use
 //!
 //! [`Partition::run`] returns answers only after the block they belong to is stored. A host sends
-//! what it returns, and nothing earlier. After [`Partition::run`] a host calls
+//! what it returns, and nothing earlier. After [`Partition::run`], and when it has opened one, a
+//! host asks [`Partition::work_due`] and calls [`Partition::work`] then; it calls
 //! [`Partition::checkpoint`] when it has been idle, and before it stops.
 
 mod batch;
 mod bulk;
 mod connection;
+mod hashes;
 mod linked;
 mod memory;
 mod owner;
@@ -22,6 +24,8 @@ mod request;
 mod schema;
 mod sqlite;
 mod stamps;
+mod timings;
+mod wakes;
 #[cfg(test)]
 mod tests;
 

@@ -27,6 +27,11 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         live.map_or(Standing::Owned, |live| live.standing(&self.config.incarnation))
     }
 
+    /// Whether nothing may be done in the name of the open log.
+    pub(super) fn held(&self) -> bool {
+        self.standing() == Standing::Held
+    }
+
     /// Stores the owner of a log whose adoption is stored. Commands of the same batch still found
     /// it held.
     pub(super) fn settle_adoption(&mut self, outcome: &Outcome) -> Result<(), StoreError> {

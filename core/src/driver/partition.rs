@@ -33,6 +33,8 @@ pub struct Config {
     /// Events after which a checkpoint is taken at the latest: what this host folds in about
     /// 200 ms when it opens again.
     pub tail_events_max: u64,
+    /// Of the system's own commands at most so many are done in one batch.
+    pub batch_commands_max: usize,
     /// Stamps that follow from the log, for tests.
     pub test_stamps: Option<TestStamps>,
 }
@@ -61,9 +63,10 @@ pub struct Partition<S: Spawn, T, W> {
     quarantined: Vec<Quarantine>,
     pub(super) started_micros: u64,
     pub(super) process: Process,
-    pub(super) timings: super::batch::Timings,
+    pub(super) timings: super::timings::Timings,
     pub(super) failures: Vec<String>,
     pub(super) slices: super::rebuild::Slices,
+    pub(super) wakes: super::wakes::Wakes,
 }
 
 /// An open instance.
@@ -129,9 +132,10 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             quarantined: Vec::new(),
             started_micros,
             process,
-            timings: super::batch::Timings::default(),
+            timings: super::timings::Timings::default(),
             failures: Vec::new(),
             slices: super::rebuild::Slices::default(),
+            wakes: super::wakes::Wakes::default(),
         }
     }
 
@@ -145,6 +149,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 Ok(live) => {
                     let head = live.head;
                     self.live = Some(live);
+                    // What waits in the log, the instance tells when it is asked.
+                    self.wakes.opened(head.position > 0);
                     return Ok(head);
                 }
                 Err(Failure::Trap(trap)) if self.quarantine(&trap) => {}

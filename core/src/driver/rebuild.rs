@@ -1,17 +1,15 @@
 //! Slices: building generations of projections between batches, a few milliseconds at a time.
 //!
 //! Owns when a slice may run, how large it is, and the checkpoints that keep what slices did.
-//! Refuses to know what is built. A host that is idle, or has just run a batch, asks
-//! [`Partition::slices_due`] and calls [`Partition::slice`] until there is nothing to do.
+//! Refuses to know what is built, and how hosts find the time for it (`wakes`).
 //!
 //! With test stamps slices run in `POST /test/wake` only, all of them at once.
 
 use super::partition::{Failure, call};
-use super::{OwnedRequest, Partition, Reply, Spawn, Store, StoreError, World};
+use super::{Partition, Spawn, Store, StoreError, World};
 use crate::chain::{self, Chain, NO_HASH};
-use crate::errors::Code;
 use crate::limits::SLICE_EVENTS;
-use crate::protocol::{Answer, Op, Query, Response, SliceStep};
+use crate::protocol::{Answer, Op, Query, SliceStep};
 
 /// What the driver remembers between slices.
 #[derive(Debug)]
@@ -25,15 +23,13 @@ pub(super) struct Slices {
     wait_until_micros: u64,
     /// There was something to do when the instance was dropped.
     lost: bool,
-    /// A test asked for all slices.
-    woken: bool,
 }
 
 impl Default for Slices {
     fn default() -> Self {
         let (unsaved, failures, wait_until_micros) = (0, 0, 0);
         let events = SLICE_EVENTS;
-        Self { events, unsaved, failures, wait_until_micros, lost: false, woken: false }
+        Self { events, unsaved, failures, wait_until_micros, lost: false }
     }
 }
 
@@ -46,9 +42,9 @@ const WAIT_MICROS: u64 = 100_000;
 
 impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Whether [`Self::slice`] should be called now; `Some` with a number: in so many microseconds.
-    pub fn slices_due(&mut self) -> Option<u64> {
+    pub(super) fn slices_due(&mut self) -> Option<u64> {
         let behind = self.live.as_ref().map_or(self.slices.lost, |live| live.behind);
-        if !behind || self.config.test_stamps.is_some() {
+        if !behind || self.held() || self.config.test_stamps.is_some() {
             return None;
         }
         if self.slices.failures == 0 {
@@ -58,7 +54,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     /// Runs one slice. What went wrong is told by [`Self::take_failures`].
-    pub fn slice(&mut self) {
+    pub(super) fn slice(&mut self) {
         let started = self.world.micros();
         let result = self.try_slice();
         let micros = self.world.micros().saturating_sub(started);
@@ -119,6 +115,10 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             }
         };
         live.behind = more;
+        if !more {
+            // System commands may have waited for what serves now.
+            self.wakes.opened(true);
+        }
         live.changed = true;
         self.slices.lost = more;
         self.slices.unsaved = self.slices.unsaved.saturating_add(events.into());
@@ -129,47 +129,14 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         Ok(())
     }
 
-    /// `POST /test/wake {"advanceMs":n}`, present with test stamps only.
-    pub(super) fn wake_for_test(&mut self, request: &OwnedRequest) -> Option<Reply> {
-        let stamps = self.config.test_stamps.as_mut()?;
-        let path = request.target.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
-        let path = path.map_or(request.target.as_str(), |(_, path)| path).trim_start_matches('/');
-        if request.method != "POST" || path != "test/wake" {
-            return None;
+    /// Runs all slices there are, for a test.
+    pub(super) fn all_slices(&mut self) {
+        while self.live.as_ref().map_or(self.slices.lost, |live| live.behind)
+            && self.slices.failures < 3
+        {
+            self.slice();
         }
-        let body =
-            if let super::OwnedBody::Whole(body) = &request.body { body.as_slice() } else { &[] };
-        let advance = core::str::from_utf8(body).ok().and_then(|text| {
-            text.trim()
-                .strip_prefix("{\"advanceMs\":")?
-                .strip_suffix('}')?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-        let Some(advance) = advance else {
-            return Some(Reply::problem(
-                Code::InvalidField,
-                "the body is {\"advanceMs\": milliseconds}",
-            ));
-        };
-        stamps.offset_ms = stamps.offset_ms.saturating_add(advance);
-        self.slices.woken = true;
-        let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
-        let response = Response { status: 200, headers, body: b"{\"ok\":true}".to_vec() };
-        Some(Reply { response, export: None })
-    }
-
-    /// Runs all slices when a test asked for it, after the batch is stored.
-    pub(super) fn slices_of_test(&mut self) {
-        if core::mem::take(&mut self.slices.woken) {
-            while self.live.as_ref().map_or(self.slices.lost, |live| live.behind)
-                && self.slices.failures < 3
-            {
-                self.slice();
-            }
-            self.slices.failures = 0;
-        }
+        self.slices.failures = 0;
     }
 }
 

@@ -48,6 +48,7 @@ fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
         settings,
         host: "native",
         tail_events_max: 1_000,
+        batch_commands_max: 100,
         test_stamps: Some(TestStamps { seed: "seed".into(), offset_ms: 0 }),
     };
     Partition::new(Linked(Registry::standard), store, Fixed, config)

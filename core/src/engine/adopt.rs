@@ -71,7 +71,7 @@ impl Engine {
             ..Commit::default()
         };
         let (first, last, line) = (commit.position, commit.last_position(), commit.line());
-        match apply::apply(self, &mut access, &commit) {
+        match apply::apply_stored(self, &mut access, &commit) {
             Ok(folded) => {
                 let taken = Taken::new(access, folded);
                 Ok(Ok(Box::new(Proposal { first, last, line, taken })))

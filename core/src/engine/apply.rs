@@ -49,6 +49,11 @@ impl Taken {
     pub(super) fn new(access: Access<'_>, folded: Folded) -> Self {
         Self { overlay: access.overlay, folded, genesis: None }
     }
+
+    /// Whether it opens or closes anything that waits.
+    pub(super) const fn changes_pending(&self) -> bool {
+        self.folded.pending.any
+    }
 }
 
 /// A name to count under: the registry's own where it knows it, so that counting copies nothing.
@@ -72,7 +77,7 @@ pub struct Folded {
     /// The log goes on under another incarnation.
     incarnation: Option<[u8; 16]>,
     /// Pending rows that came and went.
-    pending: pending::Change,
+    pub(super) pending: pending::Change,
 }
 
 impl Folded {
@@ -103,26 +108,7 @@ pub fn apply_stored(
     commit: &Commit<'_>,
 ) -> Result<Folded, FoldStop> {
     let folded = apply(engine, access, commit, &mut |_, _| Ok(()))?;
-    apply_pending(access, commit, folded)
-}
-
-/// Opens the reactions that a commit records, and closes its cause.
-pub(super) fn apply_pending(
-    access: &mut Access<'_>,
-    commit: &Commit<'_>,
-    mut folded: Folded,
-) -> Result<Folded, FoldStop> {
-    if commit.cause.is_none() && commit.reactions.is_none() {
-        return Ok(folded);
-    }
-    match pending::apply(access, commit) {
-        Ok(change) => folded.pending = change,
-        Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
-        Err(Stop::Fault(what)) => {
-            return Err(FoldStop::Corrupt(format!("position {}: {what}", commit.position)));
-        }
-    }
-    Ok(folded)
+    pending::take(access, commit, folded)
 }
 
 /// Applies a commit to the rows that `access` sees, but for what it opens and closes. Misses are

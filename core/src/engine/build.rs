@@ -13,7 +13,7 @@ use super::apply::{self, FoldStop, split_state};
 use super::propose::{Answered, CommandInput, answered};
 use super::react::{self, Reacting};
 use super::views::STREAMS;
-use super::{Engine, repeats};
+use super::{Engine, pending, repeats};
 use crate::chain::{FORMAT_VERSION, hex, sha256};
 use crate::commit::{self, Commit, hex16};
 use crate::decider::{Appended, NewEvents};
@@ -62,6 +62,10 @@ impl Engine {
         let depth = input.cause.map_or(0, |caused| caused.depth).saturating_add(1);
         let mut reacting = Reacting::new(depth);
         let built = self.build(access, input, &made, &mut reacting)?;
+        if let Some(name) = reacting.not_live {
+            let detail = format!("a process manager reads projection {name}, which is not live");
+            return Ok(Err(Problem::new(Code::Restarting, detail)));
+        }
         let Some(manager) = reacting.too_deep else { return Ok(built) };
         access.overlay.clear();
         made.appended.push(react::stopped(manager, depth));
@@ -128,7 +132,7 @@ impl Engine {
         if let Some(problem) = too_much(&line, commit.last_position()) {
             return Ok(Err(problem));
         }
-        let folded = apply::apply_pending(access, &commit, folded)?;
+        let folded = pending::take(access, &commit, folded)?;
         let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
         Ok(Ok(Built { answered, line, folded, genesis }))
     }

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
+use super::apply::{FoldStop, Folded};
 use super::views::PENDING;
 use crate::commit::Commit;
 use crate::json::{members, push_string, string, unsigned};
@@ -137,9 +138,8 @@ impl Recorded<'_> {
     /// The command that is asked for.
     pub fn command(&self) -> Result<Ordered, Stop> {
         let member = |name: &str| self.member(name).ok_or_else(|| broken(name));
-        let text = |name: &str| {
-            string(member(name)?).map(Cow::into_owned).ok_or_else(|| broken(name))
-        };
+        let text =
+            |name: &str| string(member(name)?).map(Cow::into_owned).ok_or_else(|| broken(name));
         Ok(Ordered {
             aggregate_type: text("aggregateType")?,
             aggregate_id: text("aggregateId")?,
@@ -191,10 +191,12 @@ pub struct Change {
     pub now: i64,
     /// Due at a time.
     pub timers: i64,
+    /// Something was opened or closed.
+    pub any: bool,
 }
 
 /// Opens and closes what a commit opens and closes.
-pub fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Stop> {
+fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Stop> {
     let mut change = Change::default();
     if let Some(cause) = &commit.cause {
         let which = (cause.position, cause.n);
@@ -220,12 +222,8 @@ pub fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Sto
             "timer" => reaction.due.ok_or_else(|| broken("dueAt"))?,
             _ => continue,
         };
-        let waits = Waits {
-            due,
-            depth: reaction.depth,
-            manager: reaction.manager.into_owned(),
-            timer,
-        };
+        let waits =
+            Waits { due, depth: reaction.depth, manager: reaction.manager.into_owned(), timer };
         access.put(PENDING, &row_key(which), &waits)?;
         access.put(PENDING, &order_key(due, which), &())?;
         if let Some(key) = &waits.timer {
@@ -234,6 +232,25 @@ pub fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Sto
         count(&mut change, due, 1);
     }
     Ok(change)
+}
+
+/// The same, as part of applying a commit.
+pub(super) fn take(
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+    mut folded: Folded,
+) -> Result<Folded, FoldStop> {
+    if commit.cause.is_none() && commit.reactions.is_none() {
+        return Ok(folded);
+    }
+    match apply(access, commit) {
+        Ok(change) => folded.pending = change,
+        Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
+        Err(Stop::Fault(what)) => {
+            return Err(FoldStop::Corrupt(format!("position {}: {what}", commit.position)));
+        }
+    }
+    Ok(folded)
 }
 
 fn close(access: &mut Access<'_>, which: Which, waits: &Waits, change: &mut Change) {
@@ -248,6 +265,7 @@ fn close(access: &mut Access<'_>, which: Which, waits: &Waits, change: &mut Chan
 const fn count(change: &mut Change, due: Time, by: i64) {
     let counter = if due.0 == 0 { &mut change.now } else { &mut change.timers };
     *counter = counter.saturating_add(by);
+    change.any = true;
 }
 
 fn decoded<T: for<'de> Deserialize<'de>>(bytes: Option<&[u8]>) -> Result<Option<T>, Stop> {
@@ -260,14 +278,16 @@ pub fn waits(access: &mut Access<'_>, which: Which) -> Result<Option<Waits>, Sto
     decoded(access.row(PENDING, &row_key(which))?.as_deref())
 }
 
-/// The reaction that falls due first, and when.
-pub fn first(access: &mut Access<'_>) -> Result<Option<(Time, Which)>, Stop> {
-    let rows = access.range(PENDING, b"d", b"d", 1)?;
-    let Some((key, _)) = rows.first() else { return Ok(None) };
-    let number = |from: usize| {
-        let bytes = key.get(from..).and_then(|rest| rest.first_chunk::<8>());
-        bytes.map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(|| broken("its order"))
-    };
-    let n = key.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
-    Ok(Some((Time(number(1)?), (number(9)?, n.ok_or_else(|| broken("its order"))?))))
+/// The reactions that fall due first, and when.
+pub fn first(access: &mut Access<'_>, limit: u32) -> Result<Vec<(Time, Which)>, Stop> {
+    let rows = access.range(PENDING, b"d", b"d", limit)?;
+    let ordered = rows.iter().map(|(key, _)| order_of(key));
+    ordered.map(|order| order.ok_or_else(|| broken("its order"))).collect()
+}
+
+fn order_of(key: &[u8]) -> Option<(Time, Which)> {
+    let (due, rest) = key.get(1..)?.split_first_chunk::<8>()?;
+    let (position, n) = rest.split_first_chunk::<8>()?;
+    let n = u32::from_be_bytes(*n.first_chunk::<4>()?);
+    Some((Time(u64::from_be_bytes(*due)), (u64::from_be_bytes(*position), n)))
 }

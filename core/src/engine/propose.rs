@@ -130,6 +130,11 @@ impl Proposal {
         self.last
     }
 
+    /// It opens or closes what process managers asked for: something may be due then.
+    pub const fn wakes(&self) -> bool {
+        self.taken.changes_pending()
+    }
+
     /// It changes rows and not the log: a checkpoint stores it.
     pub const fn is_rows_alone(&self) -> bool {
         self.line.is_empty()
@@ -216,7 +221,11 @@ impl Engine {
         self.head.time.max(stamp.clock)
     }
 
-    pub(super) fn decide(&self, access: &mut Access<'_>, input: &CommandInput<'_>) -> Attempt<Verdict> {
+    pub(super) fn decide(
+        &self,
+        access: &mut Access<'_>,
+        input: &CommandInput<'_>,
+    ) -> Attempt<Verdict> {
         let Some((index, aggregate)) = self.registry.by_type(input.aggregate.aggregate_type) else {
             return Err(Stop::Fault("the aggregate is not registered".into()));
         };

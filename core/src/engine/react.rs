@@ -25,6 +25,8 @@ pub struct Reacting {
     text: String,
     /// The manager that went too deep, if one did.
     pub too_deep: Option<&'static str>,
+    /// A projection that one of them wanted to read and that is out of service.
+    pub not_live: Option<&'static str>,
 }
 
 impl Reacting {
@@ -72,9 +74,8 @@ impl Reacting {
     ) -> Result<(), Stop> {
         let spec = manager.spec();
         let of_system = record.aggregate_type == SYSTEM;
-        let refused = of_system
-            && record.event_type() == REFUSED
-            && record.aggregate_id == spec.name;
+        let refused =
+            of_system && record.event_type() == REFUSED && record.aggregate_id == spec.name;
         let mut wanted = spec.reacts_to.iter();
         let reached = !of_system
             && wanted.any(|(aggregate_type, event_type)| {
@@ -87,10 +88,15 @@ impl Reacting {
         let mut reads = EngineReads { engine, access };
         let mut sight = Sight::new(&mut reads);
         let reactions = if refused {
-            manager.refused(&refusal, &mut sight)?
+            manager.refused(&refusal, &mut sight)
         } else {
-            manager.react(record, &mut sight)?
+            manager.react(record, &mut sight)
         };
+        self.not_live = self.not_live.or(sight.not_live);
+        if self.not_live.is_some() {
+            return Ok(());
+        }
+        let reactions = reactions?;
         if !reactions.is_empty() && self.depth > DEPTH_MAX {
             self.too_deep.get_or_insert(spec.name);
             return Ok(());

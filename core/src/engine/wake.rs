@@ -22,11 +22,11 @@ use super::pending::{self, Waits, Which};
 use super::propose::{Caused, CommandInput, Decided, Metadata, Preconditions, Proposal};
 use super::refold::Missing;
 use crate::commit::{Cause, Commit};
-use crate::decider::{AggregateSpec, CommandSpec};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::process::{Ordered, REFUSED, Refused, SETTLED, SYSTEM};
-use crate::protocol::Stamp;
+use crate::protocol::{self, Stamp};
 use crate::read::Stop;
 use crate::record::first_event_id;
 use crate::time::Time;
@@ -36,9 +36,12 @@ use crate::time::Time;
 pub struct Wake<'a> {
     /// When, and with what entropy.
     pub stamp: &'a Stamp,
-    /// The command that is due trapped twice and is refused without being decided.
-    pub trapped: bool,
+    /// What is wanted of it.
+    pub wake: protocol::Wake,
 }
+
+/// Commands that wait for a view are passed over, up to so many.
+const PASSED_OVER_MAX: u32 = 32;
 
 /// What became of a wake.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ static NO_COMMAND: CommandSpec = CommandSpec {
     fields: &[],
     rejections: &[],
     creates: false,
-    internal: true,
+    kind: CommandKind::Internal,
 };
 
 /// A due command, read back from the log.
@@ -87,14 +90,37 @@ struct Due {
 impl Engine {
     /// Stages the system command that falls due first. `Err` names what is missing.
     pub fn wake(&self, supplied: &Supplied, wake: Wake<'_>) -> Result<Woken, Missing> {
+        if self.head.due_now == 0 && self.head.timers == 0 {
+            return Ok(Woken::Idle(None));
+        }
         let mut access = self.access(supplied);
-        let due = match self.due(&mut access, wake.stamp.clock) {
-            Ok(Ok(due)) => due,
-            Ok(Err(next)) => return Ok(Woken::Idle(next)),
+        let first = match pending::first(&mut access, PASSED_OVER_MAX) {
+            Ok(first) => first,
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => return Ok(Woken::Broken(what)),
         };
-        let refused = if wake.trapped {
+        let clock = if wake.wake.timers { wake.stamp.clock } else { Time(0) };
+        if let Some((next, _)) = first.first().filter(|(due, _)| *due > clock) {
+            return Ok(Woken::Idle(Some(*next)));
+        }
+        let mut woken = Woken::Idle(None);
+        for (_, which) in first.into_iter().filter(|(due, _)| *due <= clock) {
+            woken = self.do_due(supplied, wake, which)?;
+            if !matches!(woken, Woken::Waits) {
+                break;
+            }
+        }
+        Ok(woken)
+    }
+
+    fn do_due(&self, supplied: &Supplied, wake: Wake<'_>, which: Which) -> Result<Woken, Missing> {
+        let mut access = self.access(supplied);
+        let due = match self.due(&mut access, which) {
+            Ok(due) => due,
+            Err(Stop::Miss) => return Err(access.take_missing()),
+            Err(Stop::Fault(what)) => return Ok(Woken::Broken(what)),
+        };
+        let refused = if wake.wake.trapped {
             Some(Problem::new(Code::Internal, "the decision failed"))
         } else {
             match self.propose_due(access, wake.stamp, &due)? {
@@ -113,15 +139,8 @@ impl Engine {
         }
     }
 
-    /// What is due first; when that is later, the time.
-    fn due(&self, access: &mut Access<'_>, clock: Time) -> Result<Result<Due, Option<Time>>, Stop> {
-        if self.head.due_now == 0 && self.head.timers == 0 {
-            return Ok(Err(None));
-        }
-        let Some((due, which)) = pending::first(access)? else { return Ok(Err(None)) };
-        if due > clock {
-            return Ok(Err(Some(due)));
-        }
+    /// What a pending row stands for, as its commit recorded it.
+    fn due(&self, access: &mut Access<'_>, which: Which) -> Result<Due, Stop> {
         let broken = |what: &str| Stop::Fault(format!("reaction {}/{}: {what}", which.0, which.1));
         // Both reads are tried before a miss is told, so that one round supplies both.
         let waits = pending::waits(access, which);
@@ -147,7 +166,7 @@ impl Engine {
             ..Metadata::default()
         };
         let command = reaction.command()?;
-        Ok(Ok(Due { which, waits, command, metadata }))
+        Ok(Due { which, waits, command, metadata })
     }
 
     /// Decides what is due, like a client's command.

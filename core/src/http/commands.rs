@@ -10,7 +10,7 @@ use alloc::string::String;
 use super::answer::Answer;
 use super::request::{Headers, Parsed, versions};
 use crate::chain::HASH_HOLE;
-use crate::decider::{AggregateSpec, CommandSpec};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::engine::{Answered, CommandInput};
 use crate::errors::{Code, Problem};
 use crate::ids::is_header_id;
@@ -167,7 +167,7 @@ fn meta(headers: &Headers<'_>) -> Result<Option<String>, Problem> {
 /// The answer to a command that was done, now or before.
 pub fn answer(
     parsed: &Parsed,
-    aggregate: &AggregateSpec,
+    (aggregate, command): (&AggregateSpec, &CommandSpec),
     answered: &Answered,
     replayed: bool,
 ) -> Answer {
@@ -197,7 +197,12 @@ pub fn answer(
     }
     body.push_str("]}");
     let created = answered.created && !answered.events.is_empty();
-    let mut answer = Answer::json(body).status(if created { 201 } else { 200 });
+    let status = match command.kind {
+        CommandKind::Started => 202,
+        CommandKind::Whole | CommandKind::Internal if created => 201,
+        _ => 200,
+    };
+    let mut answer = Answer::json(body).status(status);
     answer = answer
         .header("ETag", format!("\"{}\"", answered.version))
         .header("Foldlog-Position", format!("{}", answered.position))

@@ -65,16 +65,17 @@ pub fn handle(
         let input = commands::input(aggregate, command, parsed, stamp);
         return Ok(match engine.propose(access, &input)? {
             Decided::Proposed(answered, proposal) => Handled {
-                answer: commands::answer(parsed, aggregate, &answered, false),
+                answer: commands::answer(parsed, (aggregate, command), &answered, false),
                 kind: Kind::Command,
                 proposal: Some(*proposal),
                 rebuild: None,
             },
-            Decided::Nothing(answered) => {
-                read(commands::answer(parsed, aggregate, &answered, false), Kind::Command)
-            }
+            Decided::Nothing(answered) => read(
+                commands::answer(parsed, (aggregate, command), &answered, false),
+                Kind::Command,
+            ),
             Decided::Replayed(answered) => {
-                read(commands::answer(parsed, aggregate, &answered, true), Kind::Command)
+                read(commands::answer(parsed, (aggregate, command), &answered, true), Kind::Command)
             }
             Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
         });

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::answer::Answer;
 use super::routes::{Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, REBUILD_FIELDS, Route};
-use crate::decider::AggregateSpec;
+use crate::decider::{AggregateSpec, CommandKind};
 use crate::errors::Code;
 use crate::fields::{self, Field};
 use crate::json::push_string;
@@ -215,6 +215,12 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
             let headers = format!(
                 "\"ETag\":{string},\"Foldlog-Position\":{string},\"Foldlog-Hash\":{string},\"Idempotency-Replayed\":{string}"
             );
+            if command.kind == CommandKind::Started {
+                out.push_str(&format!(
+                    "\"202\":{{\"description\":\"Begun; it goes on by itself\",\"headers\":{{{headers},\"Location\":{string}}},{content}}}"
+                ));
+                return;
+            }
             out.push_str(&format!(
                 "\"200\":{{\"description\":\"Done\",\"headers\":{{{headers}}},{content}}}"
             ));

@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{AggregateSpec, CommandSpec};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
@@ -240,7 +240,8 @@ type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Co
 
 /// The routes that every registered aggregate has.
 fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
-    for command in aggregate.commands {
+    let given = aggregate.commands.iter().filter(|c| c.kind != CommandKind::Internal);
+    for command in given {
         routes.push(Route {
             method: "POST",
             path: format!("/commands/{}", command.path),

@@ -24,9 +24,28 @@ pub struct Input<'a> {
     pub stamp: Stamp,
     /// What.
     #[serde(borrow)]
-    pub request: Request<'a>,
+    pub what: What<'a>,
     /// What only the process knows, for the routes that tell it.
     pub process: Process,
+}
+
+/// Who asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What<'a> {
+    /// A client.
+    #[serde(borrow)]
+    Request(Request<'a>),
+    /// The system itself: the first of its commands that is due.
+    Wake(Wake),
+}
+
+/// Do the system command that is due first, if one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wake {
+    /// Timers too whose time has come, not only what is due at once.
+    pub timers: bool,
+    /// It trapped twice: refuse it without deciding.
+    pub trapped: bool,
 }
 
 /// An HTTP request as the host received it. Bytes are checked by the guest.
@@ -119,6 +138,10 @@ pub struct Outcome {
     pub checkpoint_due: bool,
     /// Slices have something to do.
     pub behind: bool,
+    /// Stage a wake next: once this is taken in, a system command may be due, or timers changed.
+    pub wake: bool,
+    /// Of a wake: when the next timer falls due, by the raw clock.
+    pub wake_at: Option<Time>,
     /// The body is followed by stored commits, a line each.
     pub export: Option<ExportFrom>,
     /// Whose log it is changes.
@@ -141,8 +164,10 @@ pub enum Kind {
     Command,
     /// A command that was refused.
     Rejected,
-    /// Anything else.
+    /// Anything else that a client asked for.
     Read,
+    /// A wake: nobody waits for the answer.
+    System,
 }
 
 /// An HTTP answer.

@@ -131,6 +131,7 @@ impl<P: Projection> Projected<P> {
             settings: OpenSettings::default(),
             host: "native",
             tail_events_max: u64::MAX,
+            batch_commands_max: 100,
             test_stamps: None,
         };
         let mut partition = Partition::new(Linked(registry::<P>), self.log, Still, config);

@@ -152,6 +152,7 @@ fn config(partition: &str, seed: &str) -> Config {
         },
         host: "native",
         tail_events_max: 10_000,
+        batch_commands_max: 100,
         test_stamps: Some(TestStamps { seed: seed.into(), offset_ms: 0 }),
     }
 }

@@ -90,6 +90,7 @@ impl Setup {
             },
             host: "native",
             tail_events_max: self.tail_events_max,
+            batch_commands_max: 100,
             test_stamps: self.test_stamps.then(|| TestStamps { seed: "seed".into(), offset_ms: 0 }),
         }
     }

@@ -39,8 +39,8 @@ fn rows(store: &MemoryStore, name: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn finish(bank: &mut Bank<MemoryStore>) -> u32 {
     let mut slices = 0;
-    while bank.slices_due().is_some() {
-        bank.slice();
+    while bank.work_due().is_some() {
+        bank.work();
         assert_eq!(bank.take_failures(), Vec::<String>::new());
         slices += 1;
         assert!(slices < 100_000, "it does not end");
@@ -67,14 +67,14 @@ fn a_rebuild_of_100_000_events_survives_100_crashes() {
     }
     let mut random = kit::Random::new(kit::seed(3));
     let mut crashes = 0;
-    while bank.slices_due().is_some() {
+    while bank.work_due().is_some() {
         for _ in 0..=random.below(6) {
-            bank.slice();
+            bank.work();
         }
         let status = value(&mut bank, "/projections/DailySummary");
         assert_eq!(status["lag"], 0, "old rows are current: {status}");
         assert_eq!(status["data"]["summary"]["withdrawals"], 0, "{status}");
-        if crashes < 100 && bank.slices_due().is_some() {
+        if crashes < 100 && bank.work_due().is_some() {
             // The process ends: what is stored is all there is.
             bank = setup.open(bank.store().clone());
             bank.open().expect("it opens again");
@@ -103,7 +103,7 @@ fn commands_go_on_meanwhile_and_are_in_both() {
     let mut balance = 601;
     bank.open().expect("it opens");
     let mut beside = 0;
-    while bank.slices_due().is_some() {
+    while bank.work_due().is_some() {
         done(&mut bank, deposit("a", 1));
         balance += 1;
         done(&mut bank, rebuild("AccountBalances"));
@@ -112,7 +112,7 @@ fn commands_go_on_meanwhile_and_are_in_both() {
         if status["state"] == "rebuilding" {
             beside += 1;
         }
-        bank.slice();
+        bank.work();
         if beside >= 2 {
             break;
         }
@@ -135,7 +135,7 @@ fn what_is_no_rebuild_is_refused() {
     let status = |bank: &mut Bank<MemoryStore>, request| kit::run(bank, request).0;
     assert_eq!(status(&mut bank, rebuild("Nobody")), 404);
     assert_eq!(status(&mut bank, rebuild("AccountBalances")), 202, "of an empty log");
-    assert_eq!(bank.slices_due(), None, "there is nothing to build");
+    assert_eq!(bank.work_due(), None, "there is nothing to build");
     assert!(bank.store().log.is_empty() && bank.store().checkpoint.is_none());
     let more = request("POST", "/projections/rebuild", r#"{"name":"X","other":1}"#, &[]);
     assert_eq!(status(&mut bank, more), 400);

@@ -164,16 +164,24 @@ impl Shim {
         self.tell_failures();
     }
 
-    /// In how many milliseconds the next slice of a rebuild should run; nothing when there is none.
-    pub fn slice_due(&mut self) -> Option<f64> {
+    /// In how many milliseconds [`Shim::work`] should be called; nothing when there is nothing to
+    /// do. What is further away than `patience_ms` is left to the alarm, which this sets.
+    pub fn work_due(&mut self, patience_ms: f64) -> Option<f64> {
         let ready = self.state.as_mut().ok()?;
-        ready.partition.slices_due().map(|micros| export::number(micros) / 1000.0)
+        let due = ready.partition.work_due().map(|micros| export::number(micros) / 1000.0)?;
+        if due <= patience_ms {
+            return Some(due);
+        }
+        if ready.connection().wake_at(now_ms() + due).is_err() {
+            log_error("alarm", &self.name, "the alarm could not be set");
+        }
+        None
     }
 
-    /// Builds read models for a few milliseconds.
-    pub fn slice(&mut self) {
+    /// Does some milliseconds of what is due beside requests.
+    pub fn work(&mut self) {
         if let Ok(ready) = &mut self.state {
-            ready.partition.slice();
+            ready.partition.work();
         }
         self.tell_failures();
     }
@@ -215,6 +223,7 @@ impl Ready {
             settings: settings.open(),
             host: "worker",
             tail_events_max: settings.tail_events_max,
+            batch_commands_max,
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let partition = Partition::new(guest, store, Platform::new(), config);

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::transfer::{Transfer, TransferEvent};
-use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::decider::{Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::{Field, FieldKind};
 use crate::json::{push_string, push_unsigned};
@@ -169,7 +169,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, INITIAL_BALANCE],
         rejections: &[Code::AlreadyExists],
         creates: true,
-        internal: false,
+        kind: CommandKind::Whole,
     },
     CommandSpec {
         name: "Deposit",
@@ -179,7 +179,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, AMOUNT],
         rejections: &[Code::NotFound, Code::Closed, Code::LimitExceeded],
         creates: false,
-        internal: false,
+        kind: CommandKind::Whole,
     },
     CommandSpec {
         name: "Withdraw",
@@ -189,7 +189,7 @@ const COMMANDS: &[CommandSpec] = &[
         fields: &[ACCOUNT_ID, AMOUNT],
         rejections: &[Code::NotFound, Code::Closed, Code::InsufficientFunds],
         creates: false,
-        internal: false,
+        kind: CommandKind::Whole,
     },
     CommandSpec {
         name: "CloseAccount",
@@ -197,39 +197,45 @@ const COMMANDS: &[CommandSpec] = &[
         version: 1,
         summary: "Close an account; its balance must be 0, or is moved to another one",
         fields: &[ACCOUNT_ID, SWEEP_TO],
-        rejections: &[Code::NotFound, Code::Closed, Code::NotEmpty, Code::InProgress, Code::LimitExceeded],
+        rejections: &[
+            Code::NotFound,
+            Code::Closed,
+            Code::NotEmpty,
+            Code::InProgress,
+            Code::LimitExceeded,
+        ],
         creates: false,
-        internal: false,
+        kind: CommandKind::Whole,
     },
     CommandSpec {
         name: "DebitForTransfer",
-        path: "debit-for-transfer",
+        path: "",
         version: 1,
         summary: "Take out what a transfer moves",
-        fields: &[ACCOUNT_ID, AMOUNT],
+        fields: &[],
         rejections: &[],
         creates: false,
-        internal: true,
+        kind: CommandKind::Internal,
     },
     CommandSpec {
         name: "CreditForTransfer",
-        path: "credit-for-transfer",
+        path: "",
         version: 1,
         summary: "Take in what a transfer moves",
-        fields: &[ACCOUNT_ID, AMOUNT],
+        fields: &[],
         rejections: &[],
         creates: false,
-        internal: true,
+        kind: CommandKind::Internal,
     },
     CommandSpec {
         name: "RefundTransfer",
-        path: "refund-transfer",
+        path: "",
         version: 1,
         summary: "Take back what a transfer could not move",
-        fields: &[ACCOUNT_ID, AMOUNT],
+        fields: &[],
         rejections: &[],
         creates: false,
-        internal: true,
+        kind: CommandKind::Internal,
     },
 ];
 
@@ -314,7 +320,11 @@ impl Aggregate for Account {
     fn evolve(state: &mut AccountState, event: &AccountEvent) {
         match *event {
             AccountEvent::AccountOpened { initial_balance } => {
-                *state = AccountState { balance: initial_balance, active: true, ..AccountState::default() };
+                *state = AccountState {
+                    balance: initial_balance,
+                    active: true,
+                    ..AccountState::default()
+                };
             }
             AccountEvent::MoneyDeposited { amount }
             | AccountEvent::TransferMoneyCredited { amount, .. } => {

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, AccountCommand};
-use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::decider::{Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::{Field, FieldKind};
 use crate::json::push_string;
@@ -135,17 +135,17 @@ const COMMANDS: &[CommandSpec] = &[
         ],
         rejections: &[Code::AlreadyExists],
         creates: true,
-        internal: false,
+        kind: CommandKind::Started,
     },
     CommandSpec {
         name: "FailTransfer",
-        path: "fail-transfer",
+        path: "",
         version: 1,
         summary: "Give a transfer up before any money moved",
         fields: &[],
         rejections: &[],
         creates: false,
-        internal: true,
+        kind: CommandKind::Internal,
     },
 ];
 
@@ -179,7 +179,8 @@ impl Aggregate for Transfer {
             }
             TransferCommand::Transfer { from_account_id, to_account_id, amount } => {
                 if from_account_id == to_account_id {
-                    let detail = "field `toAccountId` must name another account than `fromAccountId`";
+                    let detail =
+                        "field `toAccountId` must name another account than `fromAccountId`";
                     return Err(
                         Problem::new(Code::InvalidField, detail).text("field", "toAccountId")
                     );
@@ -249,10 +250,7 @@ pub struct Transfers;
 impl ProcessManager for Transfers {
     const SPEC: ProcessSpec = ProcessSpec {
         name: "Transfers",
-        reacts_to: &[
-            ("Transfer", "TransferRequested"),
-            ("Transfer", "TransferDebited"),
-        ],
+        reacts_to: &[("Transfer", "TransferRequested"), ("Transfer", "TransferDebited")],
     };
 
     fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
@@ -285,10 +283,9 @@ impl ProcessManager for Transfers {
         };
         let reason = refused.code.clone();
         let command = match state.status {
-            Status::Requested => Ordered::to::<Transfer>(
-                &transfer_id,
-                &TransferCommand::FailTransfer { reason },
-            )?,
+            Status::Requested => {
+                Ordered::to::<Transfer>(&transfer_id, &TransferCommand::FailTransfer { reason })?
+            }
             Status::Debited => {
                 let amount = state.amount;
                 let command = AccountCommand::RefundTransfer { transfer_id, amount, reason };

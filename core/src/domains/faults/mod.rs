@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decider::{self, Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::decider::{self, Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::Rejection;
 use crate::fields::{Field, FieldKind};
 use crate::projection::{self, Page, Projection, ProjectionSpec, Rendered};
@@ -64,7 +64,7 @@ const fn command(name: &'static str, path: &'static str) -> CommandSpec {
         fields: &[ID],
         rejections: &[],
         creates: true,
-        internal: false,
+        kind: CommandKind::Whole,
     }
 }
 

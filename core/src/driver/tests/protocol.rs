@@ -13,7 +13,7 @@ use crate::chain;
 use crate::guest::Guest;
 use crate::protocol::{
     ABI_VERSION, Answer, Block, Body, Description, Fold, FoldStep, Input, Op, Open, OpenSettings,
-    Process, Query, Refusal, RefusalReason, Request, StageStep, Stamp, Status,
+    Process, Query, Refusal, RefusalReason, Request, StageStep, Stamp, Status, What,
 };
 use crate::registry::Registry;
 use crate::time::Time;
@@ -59,13 +59,13 @@ fn open(genesis: Option<String>, head: u64) -> Vec<u8> {
 fn input(method: &str, target: &str, body: &str) -> Vec<u8> {
     encode(&Input {
         stamp: Stamp { clock: Time(1_767_225_600_000), entropy: [3; 16] },
-        request: Request {
+        what: What::Request(Request {
             method,
             target,
             headers: vec![("content-type", b"application/json".as_slice())],
             body: Body::Whole(body.as_bytes()),
             fingerprint: None,
-        },
+        }),
         process: Process::default(),
     })
 }
