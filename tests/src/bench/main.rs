@@ -2,7 +2,7 @@
 //!
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
-//! `core`, `http`, `replay`, `open`, `sizes`. `BENCH_COMMANDS` (default 1,000,000) shortens it.
+//! `core`, `http`, `replay`, `open`, `travel`, `sizes`. `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod floor;
 mod http;
@@ -10,6 +10,7 @@ mod load;
 mod open;
 mod peer;
 mod report;
+mod travel;
 
 use std::path::Path;
 use std::process::Command;
@@ -35,12 +36,13 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 5] = [
+    let sections: [(&str, Section); 6] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
         ("http", http::run),
         ("open", open::run),
+        ("travel", travel::run),
     ];
     for (name, section) in sections {
         if runs(name) {
