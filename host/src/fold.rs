@@ -68,13 +68,13 @@ pub fn config(genesis: &str) -> Result<Config, String> {
     })
 }
 
-/// Folds all of it. `pause` is a position at which `at_pause` sees the rows as of then.
+/// Folds all of it. `pauses` are positions, ascending, at which `at_pause` sees the rows as of then.
 pub fn all(
     source: &mut Source,
     module: &mut Module,
     genesis: &str,
-    pause: Option<u64>,
-    at_pause: &mut dyn FnMut(&MemoryStore),
+    pauses: &[u64],
+    at_pause: &mut dyn FnMut(u64, &MemoryStore),
 ) -> Result<Folded, String> {
     let config = config(genesis)?;
     let mut quarantined: Vec<Quarantine> = Vec::new();
@@ -83,7 +83,7 @@ pub fn all(
         let bulk = Bulk::open(module, &config, genesis, head, None, quarantined.clone());
         let bulk = bulk.map_err(|failure| failure.to_string())?;
         let mut fold =
-            Fold { bulk, store: MemoryStore::default(), pause, at_pause: &mut *at_pause };
+            Fold { bulk, store: MemoryStore::default(), pauses, at_pause: &mut *at_pause };
         let progress = Progress::new(head);
         let (read, folded) = std::thread::scope(|scope| {
             let (send, pages) = sync_channel(PAGES_AHEAD);
@@ -146,8 +146,9 @@ fn refusal(failure: &Failure, head: u64) -> Broken {
 struct Fold<'a> {
     bulk: Bulk<Instance>,
     store: MemoryStore,
-    pause: Option<u64>,
-    at_pause: &'a mut dyn FnMut(&MemoryStore),
+    /// Those still to come.
+    pauses: &'a [u64],
+    at_pause: &'a mut dyn FnMut(u64, &MemoryStore),
 }
 
 impl Fold<'_> {
@@ -156,20 +157,17 @@ impl Fold<'_> {
         pages: &Receiver<Vec<StoredBlock>>,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        if self.pause == Some(0) {
-            self.pause_now()?;
-        }
+        self.pause_at(0)?;
         for page in pages {
             let last = page.last().map_or(0, |block| block.last);
-            match self.pause {
-                Some(pause) if pause <= last => {
-                    let (before, after) = split(&page, pause);
-                    self.fold(before)?;
-                    self.pause_now()?;
-                    self.fold(after)?;
-                }
-                _ => self.fold(page.iter().map(|block| inner(&block.body)).collect())?,
+            let mut lines: Vec<&str> = page.iter().map(|block| inner(&block.body)).collect();
+            while let Some(pause) = self.pauses.first().copied().filter(|pause| *pause <= last) {
+                let (before, after) = split(&lines, pause);
+                self.fold(before)?;
+                self.pause_at(pause)?;
+                lines = after;
             }
+            self.fold(lines)?;
             progress.at(last);
         }
         self.bulk.finish(&mut self.store).map(drop)
@@ -182,28 +180,31 @@ impl Fold<'_> {
         self.bulk.fold(&mut self.store, lines).map(drop)
     }
 
-    fn pause_now(&mut self) -> Result<(), Failure> {
-        self.pause = None;
-        self.bulk.finish(&mut self.store)?;
-        (self.at_pause)(&self.store);
+    fn pause_at(&mut self, position: u64) -> Result<(), Failure> {
+        if let Some((_, rest)) = self.pauses.split_first().filter(|(next, _)| **next == position) {
+            self.pauses = rest;
+            self.bulk.finish(&mut self.store)?;
+            (self.at_pause)(position, &self.store);
+        }
         Ok(())
     }
 }
 
-/// The lines up to a position, and those beyond it.
-fn split(page: &[StoredBlock], pause: u64) -> (Vec<&str>, Vec<&str>) {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    for block in page {
-        let body = inner(&block.body);
-        if block.last <= pause {
-            before.push(body);
-        } else if block.first > pause {
-            after.push(body);
+/// The lines up to a position, and those beyond it. Only the text in which they part is taken
+/// apart.
+fn split<'a>(texts: &[&'a str], pause: u64) -> (Vec<&'a str>, Vec<&'a str>) {
+    let beyond = |line: &str| position(line).is_some_and(|position| position > pause);
+    let whole = texts.partition_point(|text| !beyond(text));
+    let (before, after) = texts.split_at(whole);
+    let (mut before, mut after) = (before.to_vec(), after.to_vec());
+    if let Some(text) = before.pop() {
+        let lines: Vec<&str> = text.split(",\n").collect();
+        let whole = lines.partition_point(|line| !beyond(line));
+        if whole < lines.len() {
+            before.extend(lines.iter().take(whole));
+            after.splice(0..0, lines.into_iter().skip(whole));
         } else {
-            for line in body.split(",\n") {
-                let beyond = position(line).is_some_and(|position| position > pause);
-                if beyond { after.push(line) } else { before.push(line) }
-            }
+            before.push(text);
         }
     }
     (before, after)

@@ -34,6 +34,7 @@ mod verify;
 mod fold;
 mod source;
 mod rows;
+mod snapshots;
 mod digest;
 mod progress;
 mod json;

@@ -22,7 +22,7 @@ pub fn run(replay: &Replay) -> Result<ExitCode, String> {
     };
     let mut module = module(replay.source.guest.as_deref())?;
     let started = Instant::now();
-    let folded = fold::all(&mut source, &mut module, &genesis, None, &mut |_| {})?;
+    let folded = fold::all(&mut source, &mut module, &genesis, &[], &mut |_, _| {})?;
     let seconds = started.elapsed().as_secs_f64();
     let rate = (folded.position as f64 / seconds.max(1e-9)).round();
     let (digest, rows) = digest::of(&folded.store);

@@ -36,6 +36,8 @@ pub struct Stored {
     pub wrong: Vec<Wrong>,
     /// See above.
     pub wrong_count: u64,
+    /// Snapshots taken on request, by stream: no fold takes them again.
+    pub taken: Rows,
     /// By view and generation: the digest of its rows.
     views: BTreeMap<(String, u32), Sha256>,
 }
@@ -72,6 +74,9 @@ impl Stored {
         if view == "checkpoint" {
             self.checkpoint = value.map(<[u8]>::to_vec);
         }
+        if let ("~snapshots-taken", Some(value)) = (view, value) {
+            self.taken.insert(key.to_vec(), value.to_vec());
+        }
         if compared(view) {
             let digest = self.views.entry((view.to_string(), generation)).or_default();
             feed(digest, key, value.unwrap_or(sealed));
@@ -87,7 +92,7 @@ impl Stored {
     /// A generation that is still being built, or being deleted, is compared with nothing.
     pub fn differing(&self, folded: &MemoryStore, serving: &[View]) -> Option<(View, Rows)> {
         let nothing = Rows::new();
-        let mut serving: Vec<&View> = serving.iter().filter(|view| counts(&view.name)).collect();
+        let mut serving: Vec<&View> = serving.iter().filter(|view| compared(&view.name)).collect();
         serving.sort_unstable();
         let differs = |view: &View| {
             let found = folded.rows.iter().find(|(other, _)| other.name == view.name);

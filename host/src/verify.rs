@@ -1,9 +1,11 @@
 //! `foldlog verify`: is the log whole, and are the stored rows its fold?
 //!
 //! Owns the list of checks and what is told of each finding. Checks, all of them even after a
-//! finding: SQLite's own integrity, each row's checksum, the chain and the fold from genesis, and
-//! every stored row against the fold as of the checkpoint.
+//! finding: SQLite's own integrity, each row's checksum, the chain and the fold from genesis,
+//! every stored row against the fold as of the checkpoint, and each snapshot that was taken on
+//! request against the fold as of its position.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use foldlog_core::chain::hex;
@@ -15,6 +17,7 @@ use crate::fold::{self, Folded};
 use crate::json::{Object, array};
 use crate::replay::module;
 use crate::rows::{Stored, Wrong};
+use crate::snapshots::Taken;
 use crate::source::Source;
 use crate::wasm::Module;
 
@@ -74,12 +77,21 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
             (0, Vec::new())
         }
     };
+    let mut taken = Taken::read(&stored.taken);
+    let pauses: BTreeSet<u64> = taken.positions().chain([checkpoint]).collect();
+    let pauses: Vec<u64> = pauses.into_iter().collect();
     let mut differing = None;
-    let mut at_checkpoint = |folded: &MemoryStore| {
-        differing = stored.differing(folded, &serving);
+    let mut at_pause = |position: u64, folded: &MemoryStore| {
+        taken.compare(position, folded);
+        if position == checkpoint {
+            differing = stored.differing(folded, &serving);
+        }
     };
-    let folded =
-        fold::all(&mut source, &mut module, &genesis, Some(checkpoint), &mut at_checkpoint)?;
+    let folded = fold::all(&mut source, &mut module, &genesis, &pauses, &mut at_pause)?;
+    if folded.broken.is_none() {
+        taken.end();
+    }
+    findings.extend(taken.wrong.drain(..).map(|wrong| Finding::row("snapshot", wrong)));
     if let Some((view, rows)) = differing {
         let wrong = stored.first_difference(&source.raw, &view, &rows)?;
         findings.extend(wrong.map(|wrong| Finding::row("rows", wrong).at(checkpoint)));

@@ -96,6 +96,11 @@ fn on_request(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, St
     Ok(read(access.row(TAKEN, stream.as_bytes())?.as_deref()))
 }
 
+/// What a row of view `~snapshots-taken` holds, for those who check it.
+pub fn taken_on_request(row: &[u8]) -> Option<Vec<Snapshot>> {
+    postcard::from_bytes(row).ok()
+}
+
 /// Takes the state after a record; returns how many snapshots there are more now.
 pub(super) fn take(
     access: &mut Access<'_>,

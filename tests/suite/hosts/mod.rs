@@ -1,13 +1,15 @@
 //! Hosts: what holds of the processes and their files, whatever is asked of them.
 //!
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `two` (on one
-//! directory), `adopt` (logs from elsewhere), `faults` (a guest that misbehaves), `large` (a partition that does not fit in
+//! directory), `verify` (rows that lie), `adopt` (logs from elsewhere), `faults` (a guest that
+//! misbehaves), `large` (a partition that does not fit in
 //! memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
 
 mod crash;
 mod two;
+mod verify;
 
 mod adopt;
 
