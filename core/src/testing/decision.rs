@@ -30,9 +30,28 @@ pub struct Given<A: Aggregate> {
 
 /// Streams and rows that a decision may read.
 #[derive(Debug, Default)]
-struct Others {
+pub(super) struct Others {
     states: BTreeMap<(String, String), Vec<u8>>,
     rows: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+}
+
+impl Others {
+    /// A stream with these events.
+    pub(super) fn put<A: Aggregate>(
+        &mut self,
+        id: &str,
+        events: impl IntoIterator<Item = A::Event>,
+    ) {
+        if let Some(state) = folded::<A>(events) {
+            let key = (A::SPEC.aggregate_type.to_string(), id.to_string());
+            self.states.insert(key, stored(&state));
+        }
+    }
+
+    /// A row of a projection.
+    pub(super) fn put_row<P: Projection>(&mut self, key: &[u8], value: &impl Serialize) {
+        self.rows.insert((P::SPEC.name.to_string(), key.to_vec()), stored(value));
+    }
 }
 
 impl Reads for Others {
@@ -46,7 +65,9 @@ impl Reads for Others {
 }
 
 /// The state after these events; `None` without any.
-fn folded<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Option<(u64, A::State)> {
+pub(super) fn folded<A: Aggregate>(
+    events: impl IntoIterator<Item = A::Event>,
+) -> Option<(u64, A::State)> {
     events.into_iter().fold(None, |before, event| {
         let (version, mut state) = before.unwrap_or_default();
         A::evolve(&mut state, &event);
@@ -54,7 +75,7 @@ fn folded<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Option<(u
     })
 }
 
-fn stored(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn stored(value: &impl Serialize) -> Vec<u8> {
     postcard::to_allocvec(value).unwrap_or_else(|e| panic!("a value can not be stored: {e}"))
 }
 
@@ -86,17 +107,14 @@ impl<A: Aggregate> Given<A> {
         id: &str,
         events: impl IntoIterator<Item = B::Event>,
     ) -> Self {
-        if let Some(state) = folded::<B>(events) {
-            let key = (B::SPEC.aggregate_type.to_string(), id.to_string());
-            self.others.states.insert(key, stored(&state));
-        }
+        self.others.put::<B>(id, events);
         self
     }
 
     /// And this row of a projection.
     #[must_use]
     pub fn and_row<P: Projection>(mut self, key: &[u8], value: &impl Serialize) -> Self {
-        self.others.rows.insert((P::SPEC.name.to_string(), key.to_vec()), stored(value));
+        self.others.put_row::<P>(key, value);
         self
     }
 

@@ -1,7 +1,7 @@
 //! Given, when, then: tests of a domain as data, without a host, a store or a clock.
 //!
-//! Owns two small worlds: a decision over given streams, and a projection over given events. They
-//! run the domain's own functions and the engine's own fold. Panics are for tests: nothing that
+//! Owns three small worlds: a decision over given streams, a projection over given events, and a
+//! process manager that sees given streams and rows. They run the domain's own functions and the engine's own fold. Panics are for tests: nothing that
 //! ships calls this.
 //!
 //! ```
@@ -17,12 +17,14 @@
 #![expect(clippy::panic, reason = "a test that fails panics")]
 
 mod decision;
+mod process;
 mod projection;
 
 use alloc::format;
 use alloc::string::String;
 
 pub use decision::{Given, Outcome, given};
+pub use process::{Reacting, Reactions, reacting};
 pub use projection::{Projected, projected};
 
 use crate::time::Time;

@@ -12,6 +12,7 @@ mod rebuild;
 mod memory;
 mod model;
 mod postings;
+mod process;
 mod rows;
 mod stamps;
 mod stores;

@@ -1,12 +1,17 @@
 //! The bank's rules, one decision at a time, and what its projections show.
 
-use super::{Account, AccountBalances, AccountCommand, AccountEvent, DailySummary};
+use super::{
+    Account, AccountBalances, AccountCommand, AccountEvent, DailySummary, Transfer,
+    TransferCommand, TransferEvent, Transfers,
+};
 use crate::errors::Code;
 use crate::limits::INTEGER_MAX;
-use crate::testing::{given, projected};
+use crate::process::{Ordered, Reaction};
+use crate::testing::{given, projected, reacting};
 use crate::time::Time;
 use AccountCommand::{CloseAccount, Deposit, OpenAccount, Withdraw};
 use AccountEvent::{AccountClosed, AccountOpened, MoneyDeposited, MoneyWithdrawn};
+use alloc::string::String;
 
 const fn opened(initial_balance: u64) -> AccountEvent {
     AccountOpened { initial_balance }
@@ -98,4 +103,64 @@ fn projections_show_what_happened() {
     projected::<AccountBalances>()
         .given::<Account>("a", events())
         .then(r#"{"balances": {"a": {"balance": 8, "lastUpdated": "2026-01-01T00:00:00.000Z"}}}"#);
+}
+
+fn requested() -> TransferEvent {
+    let (from_account_id, to_account_id) = ("ann".into(), "bob".into());
+    TransferEvent::TransferRequested { from_account_id, to_account_id, amount: 7 }
+}
+
+fn to_account(id: &str, command: &AccountCommand) -> Ordered {
+    Ordered::to::<Account>(id, command).expect("a command can be written")
+}
+
+#[test]
+fn a_transfer_is_debited_then_credited() {
+    let (transfer_id, amount) = (String::from("t"), 7);
+    let debit = AccountCommand::DebitForTransfer { transfer_id: transfer_id.clone(), amount };
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested()])
+        .when::<Transfer>("t", requested())
+        .then([Reaction::Command(to_account("ann", &debit))]);
+    let credit = AccountCommand::CreditForTransfer { transfer_id, amount };
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested(), TransferEvent::TransferDebited {}])
+        .when::<Transfer>("t", TransferEvent::TransferDebited {})
+        .then([Reaction::Command(to_account("bob", &credit))]);
+    reacting::<Transfers>().when::<Transfer>("t", TransferEvent::TransferCompleted {}).then([]);
+}
+
+#[test]
+fn a_refused_step_is_undone() {
+    let (transfer_id, amount) = (String::from("t"), 7);
+    let reason = String::from("closed");
+    let debit = AccountCommand::DebitForTransfer { transfer_id: transfer_id.clone(), amount };
+    let fail = TransferCommand::FailTransfer { reason: reason.clone() };
+    let fail = Ordered::to::<Transfer>("t", &fail).expect("a command can be written");
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested()])
+        .when_refused(&to_account("ann", &debit), Code::Closed)
+        .then([Reaction::Command(fail)]);
+    let credit = AccountCommand::CreditForTransfer { transfer_id: transfer_id.clone(), amount };
+    let refund = AccountCommand::RefundTransfer { transfer_id, amount, reason };
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested(), TransferEvent::TransferDebited {}])
+        .when_refused(&to_account("bob", &credit), Code::Closed)
+        .then([Reaction::Command(to_account("ann", &refund))]);
+}
+
+/// What a transfer took out may come back: the account stays open, and has room for it.
+#[test]
+fn what_a_transfer_holds_has_its_place() {
+    let held = || {
+        let transfer_id = String::from("t");
+        [opened(5), AccountEvent::TransferMoneyDebited { transfer_id, amount: 5 }]
+    };
+    given::<Account>(held()).when(CloseAccount { sweep_to: None }).then_rejected(Code::InProgress);
+    given::<Account>(held())
+        .when(Deposit { amount: INTEGER_MAX - 4 })
+        .then_rejected(Code::LimitExceeded);
+    given::<Account>(held())
+        .when(Deposit { amount: INTEGER_MAX - 5 })
+        .then([MoneyDeposited { amount: INTEGER_MAX - 5 }]);
 }
