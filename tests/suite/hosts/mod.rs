@@ -1,13 +1,14 @@
 //! Hosts: what holds of the processes and their files, whatever is asked of them.
 //!
-//! Reading order: `load` (many clients at once), `crash` (killed under it), `two` (on one
-//! directory), `verify` (rows that lie), `adopt` (logs from elsewhere), `faults` (a guest that
-//! misbehaves), `large` (a partition that does not fit in
+//! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
+//! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
+//! from elsewhere), `faults` (a guest that misbehaves), `large` (a partition that does not fit in
 //! memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
 
 mod crash;
+mod transfers;
 mod two;
 mod verify;
 
