@@ -63,7 +63,7 @@ enum UnderWay {
 /// What is being staged.
 #[derive(Debug)]
 enum Staged {
-    Request(Parsed),
+    Request(Box<Parsed>),
     Wake(Wake),
 }
 
@@ -225,7 +225,9 @@ impl Opened {
                 let (partition, max) = (self.engine.partition(), self.body_bytes_max);
                 let kind = if request.method == "POST" { Kind::Rejected } else { Kind::Read };
                 let parsed = http::parse(routes, partition, max, request);
-                parsed.map(Staged::Request).map_err(|problem| (problem, kind))
+                parsed
+                    .map(|parsed| Staged::Request(Box::new(parsed)))
+                    .map_err(|problem| (problem, kind))
             }
         };
         match what {

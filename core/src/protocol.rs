@@ -200,6 +200,8 @@ pub struct Opened {
     pub serving: Vec<View>,
     /// The newest incarnation up to `fold_after`.
     pub incarnation: [u8; 16],
+    /// Up to there, something waits for a wake.
+    pub waits: bool,
 }
 
 /// Stored commits to take in, in order, without gaps.
@@ -223,6 +225,8 @@ pub enum FoldStep {
         checkpoint_due: bool,
         /// The newest incarnation up to there.
         incarnation: [u8; 16],
+        /// Something waits for a wake.
+        waits: bool,
     },
     /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
     CheckpointDue,

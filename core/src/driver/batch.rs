@@ -9,8 +9,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::call::call;
 use super::hashes::{Hashes, fill};
-use super::partition::{Failure, Live, call, take_checkpoint};
+use super::partition::{Failure, Live, take_checkpoint};
 use super::{
     Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Write,
     stamps::test_stamp,

@@ -7,7 +7,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::partition::{Live, call, fold_blocks, take_checkpoint};
+use super::call::call;
+use super::partition::{Live, fold_blocks, take_checkpoint};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
 use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine};
@@ -49,8 +50,9 @@ impl<G: Guest> Bulk<G> {
         let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
         let checkpoint = opened.fold_after;
         let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint };
-        let incarnation = opened.incarnation;
-        Ok(Self { live: Live { guest, head, changed: true, behind: false, incarnation }, opened })
+        let Opened { incarnation, waits, .. } = opened;
+        let live = Live { guest, head, changed: true, behind: false, incarnation, waits };
+        Ok(Self { live, opened })
     }
 
     /// What the guest said of the checkpoint it was opened with.

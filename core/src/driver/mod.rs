@@ -13,6 +13,7 @@
 
 mod batch;
 mod bulk;
+mod call;
 mod connection;
 mod hashes;
 mod linked;

@@ -9,14 +9,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
+use super::call::call;
 use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
 use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::limits;
 use crate::protocol::{
     Answer, CheckpointPart, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine,
-    Query, Refusal, Status,
+    Query,
 };
 
 /// What a host decides about a partition when it opens it.
@@ -80,6 +79,8 @@ pub(super) struct Live<G> {
     pub(super) behind: bool,
     /// The log's newest.
     pub(super) incarnation: [u8; 16],
+    /// Something waits for a wake.
+    pub(super) waits: bool,
 }
 
 /// Why an operation of the driver did not finish.
@@ -148,9 +149,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             match self.try_open() {
                 Ok(live) => {
                     let head = live.head;
+                    self.wakes.opened(live.waits);
                     self.live = Some(live);
-                    // What waits in the log, the instance tells when it is asked.
-                    self.wakes.opened(head.position > 0);
                     return Ok(head);
                 }
                 Err(Failure::Trap(trap)) if self.quarantine(&trap) => {}
@@ -281,8 +281,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         let checkpoint = opened.fold_after;
         let info = HeadInfo { position: head, hash, genesis, checkpoint };
         let changed = head > checkpoint;
-        let (behind, incarnation) = (opened.behind, opened.incarnation);
-        let mut live = Live { guest, head: info, changed, behind, incarnation };
+        let Opened { behind, incarnation, waits, .. } = opened;
+        let mut live = Live { guest, head: info, changed, behind, incarnation, waits };
         self.fold_tail(&mut live, opened.fold_after)?;
         Ok(live)
     }
@@ -339,8 +339,8 @@ pub(super) fn fold_blocks<G: Guest, T: Store>(
                 store_rows_alone(live, store)?;
                 Vec::new()
             }
-            FoldStep::Done { position, checkpoint_due, incarnation } => {
-                live.incarnation = incarnation;
+            FoldStep::Done { position, checkpoint_due, incarnation, waits } => {
+                (live.incarnation, live.waits) = (incarnation, waits);
                 if checkpoint_due {
                     store_rows_alone(live, store)?;
                 }
@@ -370,33 +370,5 @@ pub(super) fn take_checkpoint<G: Guest>(guest: &mut G, write: &mut Write) -> Res
             write.checkpoint = Some(row);
             return Ok(position);
         }
-    }
-}
-
-/// One round trip: encodes, calls, checks the status, decodes.
-pub(super) fn call<G, M, R>(guest: &mut G, op: Op, message: &M) -> Result<R, Failure>
-where
-    G: Guest,
-    M: Serialize + ?Sized,
-    R: for<'de> Deserialize<'de>,
-{
-    let bytes = postcard::to_allocvec(message)
-        .map_err(|e| Failure::Refused(format!("encoding {op:?}: {e}")))?;
-    let result = guest.call(op, &bytes)?;
-    let malformed = |what: &dyn core::fmt::Display| {
-        Failure::Refused(format!("the guest's answer to {op:?}: {what}"))
-    };
-    match result.split_first() {
-        Some((&status, answer)) if status == Status::Ok as u8 => {
-            postcard::from_bytes(answer).map_err(|e| malformed(&e))
-        }
-        Some((_, refusal)) => {
-            let refusal: Refusal = postcard::from_bytes(refusal).map_err(|e| malformed(&e))?;
-            Err(Failure::Refused(format!(
-                "{op:?} was refused ({:?}): {}",
-                refusal.reason, refusal.detail
-            )))
-        }
-        None => Err(malformed(&"it is empty")),
     }
 }

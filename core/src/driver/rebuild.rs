@@ -5,7 +5,8 @@
 //!
 //! With test stamps slices run in `POST /test/wake` only, all of them at once.
 
-use super::partition::{Failure, call};
+use super::call::call;
+use super::partition::Failure;
 use super::{Partition, Spawn, Store, StoreError, World};
 use crate::chain::{self, Chain, NO_HASH};
 use crate::limits::SLICE_EVENTS;

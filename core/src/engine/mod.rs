@@ -118,6 +118,13 @@ pub struct Head {
     pub timers: u64,
 }
 
+impl Head {
+    /// Whether a wake would find anything.
+    pub const fn waits(&self) -> bool {
+        self.due_now > 0 || self.timers > 0
+    }
+}
+
 /// A projection out of service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

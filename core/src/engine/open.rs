@@ -103,7 +103,8 @@ impl Engine {
         let behind = engine.slices_due(open.head);
         let serving = engine.views.serving(fold_after);
         let incarnation = engine.head.incarnation;
-        Ok((engine, Opened { fold_after, rows_usable, behind, serving, incarnation }))
+        let waits = engine.head.waits();
+        Ok((engine, Opened { fold_after, rows_usable, behind, serving, incarnation, waits }))
     }
 }
 

@@ -90,7 +90,7 @@ struct Due {
 impl Engine {
     /// Stages the system command that falls due first. `Err` names what is missing.
     pub fn wake(&self, supplied: &Supplied, wake: Wake<'_>) -> Result<Woken, Missing> {
-        if self.head.due_now == 0 && self.head.timers == 0 {
+        if !self.head.waits() {
             return Ok(Woken::Idle(None));
         }
         let mut access = self.access(supplied);

@@ -105,6 +105,7 @@ impl Opened {
             position: self.engine.head().position,
             checkpoint_due: self.engine.checkpoint_due(),
             incarnation: self.engine.head().incarnation,
+            waits: self.engine.head().waits(),
         };
         encode(&step)
     }

@@ -169,7 +169,7 @@ impl ProcessManager for Minute {
     };
 
     fn react(record: &Record<'_>, _: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
-        let (id, key) = (&*record.aggregate_id, record.aggregate_id.to_string());
+        let (id, key) = (record.aggregate_id, record.aggregate_id.to_string());
         Ok(vec![match record.event_type() {
             "Lit" => Reaction::Timer {
                 key,

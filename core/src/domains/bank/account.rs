@@ -1,6 +1,6 @@
 //! The account: its commands, its events, and the rules between them.
 //!
-//! Owns what may happen to one account. Amounts are whole minor units (cents). A balance stays
+//! Owns what may happen to one account; the decisions that move money are in `rules`. Amounts are whole minor units (cents). A balance stays
 //! within 0 and 2^53−1.
 
 use alloc::format;
@@ -10,12 +10,13 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::contract::{ACCOUNT_COMMANDS, ACCOUNT_SCHEMA};
+use super::rules::{close_into, credit, debit, deposit, open, withdraw};
 use super::transfer::{Transfer, TransferEvent};
-use crate::decider::{Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
+use crate::decider::{Aggregate, AggregateSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
-use crate::fields::{Field, FieldKind};
 use crate::json::{push_string, push_unsigned};
-use crate::limits::{INTEGER_MAX, TRANSACTIONS_SHOWN};
+use crate::limits::TRANSACTIONS_SHOWN;
 use crate::read::{Reader, Stop};
 use crate::record::Record;
 
@@ -138,109 +139,6 @@ pub struct AccountState {
     pub held: u64,
 }
 
-const ACCOUNT_ID: Field =
-    Field { name: "accountId", kind: FieldKind::Id, optional: false, doc: "Which account" };
-const AMOUNT: Field = Field {
-    name: "amount",
-    kind: FieldKind::Integer { min: 1 },
-    optional: false,
-    doc: "How much, in minor units",
-};
-const INITIAL_BALANCE: Field = Field {
-    name: "initialBalance",
-    kind: FieldKind::Integer { min: 0 },
-    optional: true,
-    doc: "What it starts with, in minor units; 0 when left out",
-};
-
-const SWEEP_TO: Field = Field {
-    name: "sweepTo",
-    kind: FieldKind::Id,
-    optional: true,
-    doc: "The open account that gets what is left, in the same commit",
-};
-
-const COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "OpenAccount",
-        path: "open-account",
-        version: 1,
-        summary: "Open an account",
-        fields: &[ACCOUNT_ID, INITIAL_BALANCE],
-        rejections: &[Code::AlreadyExists],
-        creates: true,
-        kind: CommandKind::Whole,
-    },
-    CommandSpec {
-        name: "Deposit",
-        path: "deposit",
-        version: 1,
-        summary: "Pay money into an account",
-        fields: &[ACCOUNT_ID, AMOUNT],
-        rejections: &[Code::NotFound, Code::Closed, Code::LimitExceeded],
-        creates: false,
-        kind: CommandKind::Whole,
-    },
-    CommandSpec {
-        name: "Withdraw",
-        path: "withdraw",
-        version: 1,
-        summary: "Draw money out of an account",
-        fields: &[ACCOUNT_ID, AMOUNT],
-        rejections: &[Code::NotFound, Code::Closed, Code::InsufficientFunds],
-        creates: false,
-        kind: CommandKind::Whole,
-    },
-    CommandSpec {
-        name: "CloseAccount",
-        path: "close-account",
-        version: 1,
-        summary: "Close an account; its balance must be 0, or is moved to another one",
-        fields: &[ACCOUNT_ID, SWEEP_TO],
-        rejections: &[
-            Code::NotFound,
-            Code::Closed,
-            Code::NotEmpty,
-            Code::InProgress,
-            Code::LimitExceeded,
-        ],
-        creates: false,
-        kind: CommandKind::Whole,
-    },
-    CommandSpec {
-        name: "DebitForTransfer",
-        path: "",
-        version: 1,
-        summary: "Take out what a transfer moves",
-        fields: &[],
-        rejections: &[],
-        creates: false,
-        kind: CommandKind::Internal,
-    },
-    CommandSpec {
-        name: "CreditForTransfer",
-        path: "",
-        version: 1,
-        summary: "Take in what a transfer moves",
-        fields: &[],
-        rejections: &[],
-        creates: false,
-        kind: CommandKind::Internal,
-    },
-    CommandSpec {
-        name: "RefundTransfer",
-        path: "",
-        version: 1,
-        summary: "Take back what a transfer could not move",
-        fields: &[],
-        rejections: &[],
-        creates: false,
-        kind: CommandKind::Internal,
-    },
-];
-
-const QUERY_SCHEMA: &str = r#"{"type":"object","required":["id","version","balance","isActive","transactionCount","transactions"],"properties":{"id":{"type":"string"},"version":{"type":"integer"},"balance":{"type":"integer","minimum":0},"isActive":{"type":"boolean"},"transactionCount":{"type":"integer","description":"All deposits and withdrawals"},"transactions":{"type":"array","description":"The latest 100, newest first","items":{"type":"object","required":["type","amount","timestamp"],"properties":{"type":{"enum":["deposit","withdrawal"]},"amount":{"type":"integer"},"timestamp":{"type":"string","format":"date-time"},"eventId":{"type":"string"}}}}}}"#;
-
 impl Aggregate for Account {
     const SPEC: AggregateSpec = AggregateSpec {
         aggregate_type: "BankAccount",
@@ -258,8 +156,8 @@ impl Aggregate for Account {
             "TransferMoneyRefunded",
             "TransferHoldReleased",
         ],
-        commands: COMMANDS,
-        query_schema: QUERY_SCHEMA,
+        commands: ACCOUNT_COMMANDS,
+        query_schema: ACCOUNT_SCHEMA,
     };
 
     type State = AccountState;
@@ -372,100 +270,6 @@ impl Aggregate for Account {
         out.push_str("]}");
         Ok(out)
     }
-}
-
-/// The state of an account that takes commands.
-fn open<'s>(id: &str, state: Option<&'s AccountState>) -> Result<&'s AccountState, Rejection> {
-    match state {
-        None => Err(Problem::new(Code::NotFound, format!("there is no account {id}"))),
-        Some(state) if !state.active => {
-            Err(Problem::new(Code::Closed, format!("account {id} is closed")))
-        }
-        Some(state) => Ok(state),
-    }
-}
-
-/// Closes an account and pays what is left into another one: one decision over two streams.
-fn close_into(
-    id: &str,
-    state: &AccountState,
-    target: &str,
-    decision: &mut Decision<'_>,
-) -> Result<Vec<AccountEvent>, Rejection> {
-    if target == id {
-        let detail = format!("field `sweepTo` must name another account than {id}");
-        return Err(Problem::new(Code::InvalidField, detail).text("field", "sweepTo"));
-    }
-    let found = decision.state::<Account>(target)?.map(|(_, state)| state);
-    let named = |problem: Problem| problem.text("field", "sweepTo");
-    let receiving = open(target, found.as_ref()).map_err(named)?;
-    if state.balance == 0 {
-        return Ok(vec![AccountEvent::AccountClosed {}]);
-    }
-    for event in deposit(target, receiving, state.balance, "sweepTo")? {
-        decision.append::<Account>(target, &event);
-    }
-    let withdrawn = AccountEvent::MoneyWithdrawn { amount: state.balance };
-    Ok(vec![withdrawn, AccountEvent::AccountClosed {}])
-}
-
-fn deposit(
-    id: &str,
-    state: &AccountState,
-    amount: u64,
-    field: &'static str,
-) -> Result<Vec<AccountEvent>, Rejection> {
-    // What transfers hold may come back: there must be room for it.
-    match state.balance.checked_add(state.held).and_then(|sum| sum.checked_add(amount)) {
-        Some(balance) if balance <= INTEGER_MAX => {
-            Ok(vec![AccountEvent::MoneyDeposited { amount }])
-        }
-        _ => {
-            let detail = format!("the balance of account {id} would exceed {INTEGER_MAX}");
-            let problem = Problem::new(Code::LimitExceeded, detail).text("field", field);
-            Err(problem.number("limit", INTEGER_MAX).number("balance", state.balance))
-        }
-    }
-}
-
-fn withdraw(id: &str, state: &AccountState, amount: u64) -> Result<Vec<AccountEvent>, Rejection> {
-    if amount > state.balance {
-        let detail = format!("account {id} holds {}, which does not cover {amount}", state.balance);
-        return Err(Problem::new(Code::InsufficientFunds, detail).number("balance", state.balance));
-    }
-    Ok(vec![AccountEvent::MoneyWithdrawn { amount }])
-}
-
-/// Takes money out for a transfer, and marks the transfer in the same commit.
-fn debit(
-    id: &str,
-    state: &AccountState,
-    transfer_id: &str,
-    amount: u64,
-    decision: &mut Decision<'_>,
-) -> Result<Vec<AccountEvent>, Rejection> {
-    withdraw(id, state, amount)?;
-    decision.append::<Transfer>(transfer_id, &TransferEvent::TransferDebited {});
-    Ok(vec![AccountEvent::TransferMoneyDebited { transfer_id: transfer_id.into(), amount }])
-}
-
-/// Takes a transfer's money in, completes the transfer and frees its source, in one commit.
-fn credit(
-    id: &str,
-    state: &AccountState,
-    transfer_id: &str,
-    amount: u64,
-    decision: &mut Decision<'_>,
-) -> Result<Vec<AccountEvent>, Rejection> {
-    deposit(id, state, amount, "amount")?;
-    let Some((_, transfer)) = decision.state::<Transfer>(transfer_id)? else {
-        return Err(Problem::new(Code::NotFound, format!("there is no transfer {transfer_id}")));
-    };
-    decision.append::<Transfer>(transfer_id, &TransferEvent::TransferCompleted {});
-    let transfer_id = String::from(transfer_id);
-    let released = AccountEvent::TransferHoldReleased { transfer_id: transfer_id.clone(), amount };
-    decision.append::<Account>(&transfer.from, &released);
-    Ok(vec![AccountEvent::TransferMoneyCredited { transfer_id, amount }])
 }
 
 /// The direction and amount of an event that moves money; an opening balance does not count here.

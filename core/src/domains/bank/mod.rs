@@ -1,12 +1,14 @@
 //! The bank: accounts that are opened, paid into, drawn from and closed.
 //!
-//! Reading order: `account` (commands, events, decisions), `transfer` (money on its way between
+//! Reading order: `account` (commands, events, decisions, with `contract` and `rules`), `transfer` (money on its way between
 //! two of them, and what moves it), then the three read models.
 
 mod account;
 mod balances;
+mod contract;
 mod daily;
 mod history;
+mod rules;
 mod transfer;
 
 #[cfg(test)]
