@@ -13,8 +13,8 @@ use super::call::call;
 use super::hashes::{Hashes, fill};
 use super::partition::{Failure, Live, take_checkpoint};
 use super::{
-    Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Write,
-    stamps::test_stamp,
+    Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Trouble, Write,
+    stamps::test_stamp, supervise::unhealthy,
 };
 use crate::chain;
 use crate::errors::Code;
@@ -102,6 +102,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         while from < waiting.len() {
             if let Err(failure) = self.open() {
                 self.report(&failure);
+                self.in_trouble(&failure);
                 self.give_up(waiting.get_mut(from..), &failure);
                 break;
             }
@@ -236,6 +237,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             Err(failure) => {
                 self.live = None;
                 self.report(&failure);
+                self.in_trouble(&failure);
                 for (index, outcome) in &outcomes {
                     if let Some(input) = waiting.get_mut(*index) {
                         input.reply = Some(failed_reply(&failure, outcome));
@@ -285,12 +287,30 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         let full = matches!(failure, Failure::Store(StoreError::Full));
         for input in waiting.into_iter().flatten().filter(|input| input.reply.is_none()) {
             let Asked::Request(request) = &input.what else { continue };
+            if let Some(Trouble::Closed(reason)) = self.trouble.filter(|_| request.is_health()) {
+                input.reply = Some(unhealthy(reason, &self.config.partition, self.config.host));
+                continue;
+            }
             let (code, detail) = match full && request.method == "POST" {
                 true => (Code::StorageFull, "the store is full"),
                 false => (Code::Restarting, "the partition is restarting; nothing was done"),
             };
             input.reply = Some(Reply::problem(code, detail));
         }
+    }
+
+    /// What kept the last batch from being run, if anything did.
+    pub const fn take_trouble(&mut self) -> Option<Trouble> {
+        self.trouble.take()
+    }
+
+    fn in_trouble(&mut self, failure: &Failure) {
+        self.trouble = Some(match failure {
+            Failure::Store(StoreError::Full) => Trouble::Full,
+            Failure::Store(_) => Trouble::Closed("its store failed"),
+            Failure::Trap(_) => Trouble::Closed("its guest trapped"),
+            Failure::Refused(_) => Trouble::Closed("its guest refused what is stored"),
+        });
     }
 
     /// Remembers the last failure for the host's log.

@@ -27,6 +27,7 @@ mod sqlite;
 mod stamps;
 mod timings;
 mod wakes;
+mod supervise;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use partition::{Config, Failure, HeadInfo, Partition};
 pub use request::{Export, OwnedBody, OwnedRequest, Reply};
 pub use sqlite::SqlStore;
 pub use stamps::{TestStamps, test_entropy, test_stamp};
+pub use supervise::{Supervision, Trouble};
 
 pub use crate::chain::StoredBlock;
 use crate::chain::{self, Chain, Hash, NO_HASH};

@@ -66,6 +66,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) failures: Vec<String>,
     pub(super) slices: super::rebuild::Slices,
     pub(super) wakes: super::wakes::Wakes,
+    pub(super) trouble: Option<super::Trouble>,
 }
 
 /// An open instance.
@@ -137,6 +138,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             failures: Vec::new(),
             slices: super::rebuild::Slices::default(),
             wakes: super::wakes::Wakes::default(),
+            trouble: None,
         }
     }
 

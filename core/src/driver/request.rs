@@ -56,6 +56,18 @@ impl OwnedRequest {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
+    /// Whether it can change nothing.
+    pub fn is_read(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+    }
+
+    /// Whether it asks how the partition is.
+    pub(super) fn is_health(&self) -> bool {
+        let path = self.target.split('?').next().unwrap_or_default();
+        let inner = path.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
+        self.is_read() && inner.map_or(path, |(_, inner)| inner).trim_matches('/') == "health"
+    }
+
     /// As the guest gets it, with the fingerprint that an idempotency key needs.
     pub(super) fn message(&self) -> Request<'_> {
         let body = match &self.body {
