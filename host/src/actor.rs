@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use foldlog_core::driver::{
-    Config, Export, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps,
+    Config, Export, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps, Trouble,
 };
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::Standing;
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::{GAUGES, Metrics, add};
 use crate::sqlite::Connection;
+use crate::supervise::Supervisor;
 use crate::wasm::Module;
 use crate::world::Machine;
 use crate::{log, owner};
@@ -100,6 +101,8 @@ pub struct Actor {
     pub metrics: Arc<Metrics>,
     /// What it tells.
     pub shared: Arc<Shared>,
+    /// When it is tried again after it failed.
+    pub supervisor: Supervisor,
 }
 
 impl Actor {
@@ -135,6 +138,7 @@ impl Actor {
                     .with("partition", &self.name)
                     .write();
                 state = None;
+                self.panicked();
             }
             if ended {
                 return;
@@ -191,18 +195,20 @@ impl Actor {
         let (requests, callers): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
         self.metrics.batch(requests.len());
-        let replies = match self.open(state) {
+        let replies = self.supervised(requests, |requests| match self.open(state) {
             Ok(open) => {
                 let replies = open.live.run(requests);
                 self.tell(open, started);
-                replies
+                (replies, open.live.take_trouble())
             }
             Err(detail) => {
                 self.failed(&detail);
                 let reply = "the partition can not be opened; nothing was done";
-                requests.iter().map(|_| Reply::problem(Code::Restarting, reply)).collect()
+                let replies =
+                    requests.iter().map(|_| Reply::problem(Code::Restarting, reply)).collect();
+                (replies, Some(Trouble::Closed("its file can not be read")))
             }
-        };
+        });
         for (caller, reply) in callers.into_iter().zip(replies) {
             // A caller who left gets no answer; what was stored stays stored.
             let _ = caller.send(reply);
@@ -256,7 +262,7 @@ impl Actor {
             self.failed(&failure.to_string());
         }
         let process = open.live.process();
-        let [.., checkpoint] = &self.shared.gauges;
+        let [_, _, _, checkpoint, ..] = &self.shared.gauges;
         checkpoint.store(process.checkpoint, Ordering::Relaxed);
     }
 

@@ -4,7 +4,7 @@
 //!   serve ─ http ─ body                 sockets to requests
 //!             │
 //!         partitions ─ actor            one thread per open partition
-//!             │
+//!             │        supervise
 //!           driver (core)               stage, batch, hash, store, recover
 //!          ╱     │      ╲
 //!     wasm   sqlite      world          guest, store, clock and entropy
@@ -21,6 +21,7 @@ mod adopt;
 mod bench;
 mod body;
 mod cli;
+mod ended;
 mod http;
 mod lock;
 mod log;
@@ -29,6 +30,7 @@ mod owner;
 mod partitions;
 mod serve;
 mod sqlite;
+mod supervise;
 mod replay;
 mod verify;
 mod fold;

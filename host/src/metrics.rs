@@ -118,7 +118,7 @@ impl Metrics {
 }
 
 /// How many numbers an open partition tells.
-pub const GAUGES: usize = 4;
+pub const GAUGES: usize = 6;
 
 /// Their names, in the order in which actors fill them.
 const GAUGE_NAMES: [(&str, &str); GAUGES] = [
@@ -126,6 +126,8 @@ const GAUGE_NAMES: [(&str, &str); GAUGES] = [
     ("foldlog_stage_micros_p99", "99th percentile of the same"),
     ("foldlog_head_position", "Position of the last stored event"),
     ("foldlog_checkpoint_position", "Position of the stored checkpoint"),
+    ("foldlog_partition_restarts", "Failures since it was opened, each with a wait after it"),
+    ("foldlog_partition_down", "1 while it is not tried again, 2 while only reads are answered"),
 ];
 
 /// Adds to a counter.

@@ -3,7 +3,9 @@
 //! Owns the table of actors: opened on demand, the least recently used closed when there are too
 //! many. Refuses to know what is asked.
 //!
-//! Invariant (law 5): an actor begins only after the last one of the same partition has ended.
+//! Invariants: an actor begins only after the last one of the same partition has ended (law 5),
+//! and, when it took another's place, after that one has ended: never more files are open than
+//! partitions may be. Requests wait meanwhile.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,8 +21,10 @@ use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Deadline, Job, Message, Page, Shared};
+use crate::ended::{Ended, Ends};
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
+use crate::supervise::Supervisor;
 use crate::wasm::Module;
 
 /// Requests that may wait at one partition.
@@ -41,8 +45,8 @@ pub struct Partitions {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<String, Handle>,
-    /// Actors told to end: their successors wait for them.
-    closing: HashMap<String, JoinHandle<()>>,
+    /// Actors told to end: who takes their name or their place waits for them.
+    closing: HashMap<String, Closing>,
     uses: u64,
     stopped: bool,
 }
@@ -52,7 +56,14 @@ struct Handle {
     inbox: SyncSender<Message>,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
+    ended: Arc<Ended>,
     used: u64,
+}
+
+#[derive(Debug)]
+struct Closing {
+    thread: JoinHandle<()>,
+    ended: Arc<Ended>,
 }
 
 impl Partitions {
@@ -153,7 +164,8 @@ impl Partitions {
             let open = std::mem::take(&mut table.open);
             let closing = std::mem::take(&mut table.closing);
             // Dropping the senders is what ends the actors, all at the same time.
-            open.into_values().map(|handle| handle.thread).chain(closing.into_values()).collect()
+            let closing = closing.into_values().map(|closing| closing.thread);
+            open.into_values().map(|handle| handle.thread).chain(closing).collect()
         };
         for thread in ending {
             // A panic outside of the caught part was already told by the hook.
@@ -182,29 +194,34 @@ impl Partitions {
             }
             table.open.remove(name);
         }
-        self.make_room(&mut table);
-        let predecessor = table.closing.remove(name);
-        let handle = self.spawn(name, predecessor, used)?;
+        let evicted = self.make_room(&mut table);
+        // It stays in the table until it has ended: it is waited for even if no thread is found.
+        let predecessor = table.closing.get(name).map(|closing| closing.ended.clone());
+        let before = evicted.into_iter().chain(predecessor).collect();
+        let handle = self.spawn(name, before, used)?;
         let way = (handle.inbox.clone(), handle.shared.clone());
         table.open.insert(name.to_string(), handle);
         Some(way)
     }
 
-    /// Closes the least recently used partition when as many as may be are open.
-    fn make_room(&self, table: &mut Table) {
-        table.closing.retain(|_, thread| !thread.is_finished());
+    /// Closes the least recently used partition when as many as may be are open. Its place is
+    /// free when it has ended.
+    fn make_room(&self, table: &mut Table) -> Option<Arc<Ended>> {
+        table.closing.retain(|_, closing| !closing.thread.is_finished());
         let max = usize::try_from(self.settings.partitions_open_max).unwrap_or(usize::MAX);
         if table.open.len() < max {
-            return;
+            return None;
         }
         let oldest = table.open.iter().min_by_key(|(_, handle)| handle.used);
-        let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return };
-        if let Some(handle) = table.open.remove(&oldest) {
-            table.closing.insert(oldest, handle.thread);
-        }
+        let oldest = oldest.map(|(name, _)| name.clone())?;
+        let Handle { thread, ended, .. } = table.open.remove(&oldest)?;
+        table.closing.insert(oldest, Closing { thread, ended: ended.clone() });
+        Some(ended)
     }
 
-    fn spawn(&self, name: &str, predecessor: Option<JoinHandle<()>>, used: u64) -> Option<Handle> {
+    /// An actor that begins when those `before` it have ended. Each waits for earlier ones only,
+    /// and those were told to end, so none waits for ever.
+    fn spawn(&self, name: &str, before: Vec<Arc<Ended>>, used: u64) -> Option<Handle> {
         let shared = Arc::new(Shared::default());
         let actor = Actor {
             name: name.to_string(),
@@ -213,16 +230,19 @@ impl Partitions {
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             shared: shared.clone(),
+            supervisor: Supervisor::default(),
         };
+        let ended = Arc::new(Ended::default());
+        let ends = Ends(ended.clone());
         let (inbox, messages) = sync_channel(QUEUE_MAX);
         let thread = std::thread::Builder::new().name(format!("p-{name}")).spawn(move || {
-            if let Some(predecessor) = predecessor {
-                let _ = predecessor.join();
-            }
+            // Dropped last, also by a panic: everything of the actor is gone by then.
+            let _ends = ends;
+            before.iter().for_each(|before| before.wait());
             actor.run(&messages);
         });
         match thread {
-            Ok(thread) => Some(Handle { inbox, shared, thread, used }),
+            Ok(thread) => Some(Handle { inbox, shared, thread, ended, used }),
             Err(error) => {
                 log::error("no thread for a partition").with("detail", error).write();
                 None
