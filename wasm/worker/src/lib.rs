@@ -34,7 +34,8 @@ mod world;
 
 use foldlog_core::chain::unhex;
 use foldlog_core::driver::{
-    Config, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps,
+    Config, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Store, Supervision, TestStamps,
+    World,
 };
 use foldlog_core::errors::Code;
 use foldlog_core::settings::Settings;
@@ -72,6 +73,7 @@ pub struct Shim {
     name: String,
     waiting: Vec<OwnedRequest>,
     state: Result<Ready, String>,
+    supervision: Supervision,
 }
 
 struct Ready {
@@ -102,7 +104,7 @@ impl Shim {
         if let Err(detail) = &state {
             log_error("settings", &name, detail);
         }
-        Self { name, waiting: Vec::new(), state }
+        Self { name, waiting: Vec::new(), state, supervision: Supervision::default() }
     }
 
     /// Adds a request to the batch that the next [`Shim::run`] answers.
@@ -126,7 +128,20 @@ impl Shim {
     pub fn run(&mut self) -> Array {
         let waiting = core::mem::take(&mut self.waiting);
         let replies = match &mut self.state {
-            Ok(ready) => ready.run(waiting),
+            Ok(ready) => {
+                let now = Platform::new().micros();
+                let mut ran = None;
+                let of = (self.name.as_str(), "worker");
+                let replies = self.supervision.run(of, waiting, now, |waiting| {
+                    let replies = ready.run(waiting);
+                    ran = Some(ready.partition.take_trouble());
+                    replies
+                });
+                if let Some(trouble) = ran {
+                    self.supervision.ended(trouble, now);
+                }
+                replies
+            }
             Err(detail) => {
                 waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
             }
