@@ -2,8 +2,9 @@
 //!
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
 //! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
-//! from elsewhere), `faults` (a guest that misbehaves), `large` (a partition that does not fit in
-//! memory), `lss` (the file as any SQL tool sees it).
+//! from elsewhere), `faults` (a guest that misbehaves), `partitions` (many, and sick ones among
+//! them), `large` (a partition that does not fit in memory), `lss` (the file as any SQL tool sees
+//! it).
 
 mod load;
 
@@ -15,6 +16,7 @@ mod verify;
 mod adopt;
 
 mod faults;
+mod partitions;
 
 mod large;
 mod lss;
