@@ -9,7 +9,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::call::call;
+use super::call::{call, stage_one};
 use super::hashes::{Hashes, fill};
 use super::partition::{Failure, Live, take_checkpoint};
 use super::{
@@ -317,29 +317,6 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     pub(super) fn report(&mut self, failure: &Failure) {
         self.failures.push(alloc::format!("{failure}"));
     }
-}
-
-fn stage_one<G: Guest, T: Store>(
-    live: &mut Live<G>,
-    store: &mut T,
-    input: &Input<'_>,
-) -> Result<Outcome, Failure> {
-    let mut step: StageStep = call(&mut live.guest, Op::Stage, input)?;
-    let outcome = loop {
-        match step {
-            StageStep::Need(queries) => {
-                let answers = store.read(&queries)?;
-                step = call(&mut live.guest, Op::Supply, &answers)?;
-            }
-            StageStep::Done(outcome) => break outcome,
-        }
-    };
-    if let Some(position) = outcome.proposed {
-        let () = call(&mut live.guest, Op::Commit, &())?;
-        live.head.position = position;
-    }
-    live.behind |= outcome.behind;
-    Ok(outcome)
 }
 
 /// Takes the commits out of the guest, seals them, and stores them in one transaction.

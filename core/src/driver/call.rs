@@ -1,12 +1,12 @@
-//! One round trip to the guest.
+//! Round trips to the guest: one call, and the calls that stage one input.
 
 use alloc::format;
 
 use serde::{Deserialize, Serialize};
 
-use super::Guest;
-use super::partition::Failure;
-use crate::protocol::{Op, Refusal, Status};
+use super::partition::{Failure, Live};
+use super::{Guest, Store};
+use crate::protocol::{Input, Op, Outcome, Refusal, StageStep, Status};
 
 /// One round trip: encodes, calls, checks the status, decodes.
 pub(super) fn call<G, M, R>(guest: &mut G, op: Op, message: &M) -> Result<R, Failure>
@@ -34,4 +34,28 @@ where
         }
         None => Err(malformed(&"it is empty")),
     }
+}
+
+/// Stages an input, answers what the guest asks for, and takes in what it proposes.
+pub(super) fn stage_one<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    input: &Input<'_>,
+) -> Result<Outcome, Failure> {
+    let mut step: StageStep = call(&mut live.guest, Op::Stage, input)?;
+    let outcome = loop {
+        match step {
+            StageStep::Need(queries) => {
+                let answers = store.read(&queries)?;
+                step = call(&mut live.guest, Op::Supply, &answers)?;
+            }
+            StageStep::Done(outcome) => break outcome,
+        }
+    };
+    if let Some(position) = outcome.proposed {
+        let () = call(&mut live.guest, Op::Commit, &())?;
+        live.head.position = position;
+    }
+    live.behind |= outcome.behind;
+    Ok(outcome)
 }
