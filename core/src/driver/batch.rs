@@ -18,9 +18,7 @@ use super::{
 };
 use crate::chain;
 use crate::errors::Code;
-use crate::protocol::{
-    Block, ExportFrom, Input, Kind, Op, Outcome, Response, StageStep, Stamp, Wake, What,
-};
+use crate::protocol::{Block, ExportFrom, Input, Kind, Op, Outcome, Response, Stamp, Wake, What};
 
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
 struct Waiting {

@@ -17,6 +17,8 @@ pub enum Kind {
     Close,
     /// Closes it and pays what is left into the account of this number.
     Sweep(u64),
+    /// Has this much moved to the account of this number.
+    Transfer(u64, u64),
 }
 
 /// The id of an account.
@@ -44,7 +46,8 @@ impl Command {
         };
         // Closed accounts stay closed: as commands go by, so do the accounts that they are for.
         let first = tag / 50;
-        let kind = match random.below(13) {
+        let kind = match random.below(16) {
+            13.. => Kind::Transfer(first + random.below(plan.accounts), amount),
             12 => Kind::Sweep(first + random.below(plan.accounts)),
             0..=2 => Kind::Open(amount),
             3..=6 => Kind::Deposit(amount),
@@ -65,6 +68,14 @@ impl Command {
     }
 
     fn body(&self) -> (&'static str, String) {
+        if let Kind::Transfer(to, amount) = self.kind {
+            let (from, to, ids) = (&self.id, account(to), self.event_ids());
+            let body = format!(
+                "{{\"transferId\":\"{}\",\"fromAccountId\":\"{from}\",\"toAccountId\":\"{to}\",\"amount\":{amount}{ids}}}",
+                self.stream_id()
+            );
+            return ("/commands/transfer", body);
+        }
         let (path, amount) = match self.kind {
             Kind::Open(amount) => {
                 ("/commands/open-account", format!(",\"initialBalance\":{amount}"))
@@ -75,10 +86,23 @@ impl Command {
             Kind::Sweep(to) => {
                 ("/commands/close-account", format!(",\"sweepTo\":\"{}\"", account(to)))
             }
+            Kind::Transfer(..) => ("", String::new()),
         };
-        let ids = self.event_id.as_ref().map(|id| format!(",\"eventIds\":[\"{id}\"]"));
-        let ids = ids.unwrap_or_default();
+        let ids = self.event_ids();
         (path, format!("{{\"accountId\":\"{}\"{amount}{ids}}}", self.id))
+    }
+
+    fn event_ids(&self) -> String {
+        let ids = self.event_id.as_ref().map(|id| format!(",\"eventIds\":[\"{id}\"]"));
+        ids.unwrap_or_default()
+    }
+
+    /// The id of the stream that it is for. A transfer is sent again under its own name.
+    pub fn stream_id(&self) -> String {
+        match self.kind {
+            Kind::Transfer(..) => format!("t-{}", self.tag),
+            _ => self.id.clone(),
+        }
     }
 
     pub fn request(&self) -> OwnedRequest {

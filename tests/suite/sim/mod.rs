@@ -2,8 +2,8 @@
 //! histories with everything that can go wrong, and after every step what must hold.
 //!
 //! Reading order: `plan` (what a seed decides), `world` (the ports: disk, guest, clock),
-//! `commands`, `model` (the reference), `run` (steps and checks), `rows` (law 2), `sabotage` (bugs on purpose, to
-//! prove the checks).
+//! `commands`, `model` (the reference), `transfers` (law 4 in it), `run` (steps and checks), `rows`
+//! (law 2), `sabotage` (bugs on purpose, to prove the checks).
 //!
 //! `SIM_SEED=n cargo test -p foldlog-tests --test suite -- sim` plays one seed, `SIM_SEEDS=n` so
 //! many.
@@ -14,6 +14,7 @@ mod plan;
 mod rows;
 mod run;
 mod sabotage;
+mod transfers;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +80,8 @@ fn histories_keep_every_promise() {
         (happened.traps, "traps"),
         (total.answered_by_key, "repetitions"),
         (total.unknown, "unknown outcomes"),
+        (total.transfers, "transfers"),
+        (total.refunds, "refunds"),
     ] {
         assert!(count > 0, "no {what} in {seeds} histories");
     }
@@ -114,6 +117,8 @@ impl Told {
         self.events += other.events;
         self.answered_by_key += other.answered_by_key;
         self.unknown += other.unknown;
+        self.transfers += other.transfers;
+        self.refunds += other.refunds;
         self.happened.add(&other.happened);
     }
 }

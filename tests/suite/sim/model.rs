@@ -10,6 +10,7 @@ use foldlog_core::limits::INTEGER_MAX;
 use serde_json::Value;
 
 use super::commands::{Command, Kind};
+use super::transfers::Transfers;
 
 /// Milliseconds that an idempotency key lives.
 const KEY_MS: u64 = 7 * 86_400_000;
@@ -19,6 +20,8 @@ pub struct Account {
     pub balance: u64,
     pub closed: bool,
     pub version: u64,
+    /// What transfers took out and may bring back.
+    pub held: u64,
     /// The balance at each version.
     pub history: Vec<u64>,
 }
@@ -28,7 +31,8 @@ pub struct Account {
 pub struct Done {
     pub position: u64,
     pub hash: String,
-    pub created: bool,
+    /// What its client is told.
+    pub status: u16,
 }
 
 /// An idempotency key's use.
@@ -60,6 +64,7 @@ pub struct Model {
     keys: BTreeMap<String, Used>,
     /// Tag and account of each event id given by a caller.
     event_ids: BTreeMap<String, (u64, String)>,
+    pub transfers: Transfers,
     pub position: u64,
     pub time: u64,
 }
@@ -87,12 +92,22 @@ impl Model {
         }
         self.time = time;
         let first = self.position + 1;
+        if value["cause"].is_object() {
+            self.transfers.close(&value, &self.accounts).map_err(|what| wrong(&what))?;
+            for event in value["events"].as_array().ok_or_else(|| wrong("no events"))? {
+                self.take_event(event, 0).map_err(|what| wrong(&what))?;
+                self.position += 1;
+            }
+            return self.transfers.open(first, &value).map_err(|what| wrong(&what));
+        }
         let tag = value["meta"]["tag"].as_str().and_then(|tag| tag.parse::<u64>().ok());
         let tag = tag.ok_or_else(|| wrong("a commit without the tag of its command"))?;
-        let mut created = false;
+        let mut status = 200;
         for event in value["events"].as_array().ok_or_else(|| wrong("no events"))? {
             // Only an opening brings a stream into being, and it is alone in its commit.
-            created |= event["version"] == 1;
+            if event["version"] == 1 {
+                status = if event["type"] == "TransferRequested" { 202 } else { 201 };
+            }
             self.take_event(event, tag).map_err(|what| wrong(&what))?;
             self.position += 1;
         }
@@ -108,16 +123,22 @@ impl Model {
             }
         }
         let hash = chain::stored_hash(line).unwrap_or_default();
-        let done = Done { position: self.position, hash: chain::hex(&hash), created };
+        let done = Done { position: self.position, hash: chain::hex(&hash), status };
         if self.done.insert(tag, done).is_some() && !expired {
             return Err(wrong("a command is done twice"));
         }
-        debug_assert!(first <= self.position);
-        Ok(())
+        self.transfers.open(first, &value).map_err(|what| wrong(&what))
     }
 
     fn take_event(&mut self, event: &Value, tag: u64) -> Checked<()> {
         let stream = event["stream"].as_str().unwrap_or_default();
+        if let Some(id) = stream.strip_prefix("Transfer:") {
+            self.transfers.take_event(id, event)?;
+            return self.note_event_id(event, tag, id);
+        }
+        if stream.starts_with("~System:") {
+            return Ok(());
+        }
         let id = stream.strip_prefix("BankAccount:").ok_or("an event of no account")?.to_string();
         let account = self.accounts.entry(id.clone()).or_default();
         account.version += 1;
@@ -133,15 +154,34 @@ impl Model {
             "MoneyWithdrawn" if account.version > 1 && account.balance >= amount("amount")? => {
                 account.balance -= amount("amount")?;
             }
-            "AccountClosed" if account.balance == 0 && !account.closed => account.closed = true,
+            "AccountClosed" if account.balance == 0 && account.held == 0 && !account.closed => {
+                account.closed = true;
+            }
+            "TransferMoneyDebited" if account.balance >= amount("amount")? => {
+                account.balance -= amount("amount")?;
+                account.held += amount("amount")?;
+            }
+            "TransferMoneyCredited" if !account.closed => account.balance += amount("amount")?,
+            "TransferMoneyRefunded" if account.held >= amount("amount")? => {
+                account.balance += amount("amount")?;
+                account.held -= amount("amount")?;
+            }
+            "TransferHoldReleased" if account.held >= amount("amount")? => {
+                account.held -= amount("amount")?;
+            }
             other => return Err(format!("{other} can not happen to {account:?}")),
         }
         account.history.push(account.balance);
         if account.balance > INTEGER_MAX {
             return Err("the balance is beyond its limit".into());
         }
+        self.transfers.take_step(&id, event)?;
+        self.note_event_id(event, tag, &id)
+    }
+
+    fn note_event_id(&mut self, event: &Value, tag: u64, id: &str) -> Checked<()> {
         if let Some(event_id) = event["id"].as_str()
-            && self.event_ids.insert(event_id.into(), (tag, id)).is_some()
+            && self.event_ids.insert(event_id.into(), (tag, id.into())).is_some()
         {
             return Err("an event id is used twice".into());
         }
@@ -161,10 +201,17 @@ impl Model {
             };
         }
         if let Some((tag, id)) = command.event_id.as_ref().and_then(|id| self.event_ids.get(id)) {
-            return if *id == command.id { Expected::Before(*tag) } else { Expected::Refused(409) };
+            return if *id == command.stream_id() {
+                Expected::Before(*tag)
+            } else {
+                Expected::Refused(409)
+            };
         }
         let account = self.accounts.get(&command.id);
-        let version = account.map_or(0, |account| account.version);
+        let version = match command.kind {
+            Kind::Transfer(..) => self.transfers.version(&command.stream_id()),
+            _ => account.map_or(0, |account| account.version),
+        };
         if command.if_match.is_some_and(|expected| expected != version) {
             return Expected::Refused(412);
         }
@@ -178,11 +225,18 @@ impl Model {
 
     /// How many events a command makes, or the status of its refusal.
     fn decide(&self, command: &Command, account: Option<&Account>) -> Result<u64, u16> {
+        if let Kind::Transfer(to, _) = command.kind {
+            return match self.transfers.version(&command.stream_id()) {
+                0 if super::commands::account(to) == command.id => Err(400),
+                0 => Ok(1),
+                _ => Err(409),
+            };
+        }
         let Kind::Sweep(to) = command.kind else {
             return decide(account, command.kind).map(|()| 1);
         };
         let from = account.ok_or(404_u16)?;
-        if from.closed {
+        if from.closed || from.held > 0 {
             return Err(409);
         }
         let to = super::commands::account(to);
@@ -193,12 +247,12 @@ impl Model {
         match from.balance {
             _ if receiving.closed => Err(409),
             0 => Ok(1),
-            left if receiving.balance + left > INTEGER_MAX => Err(422),
+            left if receiving.balance + receiving.held + left > INTEGER_MAX => Err(422),
             _ => Ok(3),
         }
     }
 
-    /// The sum of all balances.
+    /// The sum of all balances: nothing is on its way in the end.
     pub fn money(&self) -> u128 {
         self.accounts.values().map(|account| u128::from(account.balance)).sum()
     }
@@ -210,12 +264,14 @@ fn decide(account: Option<&Account>, kind: Kind) -> Result<(), u16> {
         (Some(_), Kind::Open(_)) => Err(409),
         (None, _) => Err(404),
         (Some(account), _) if account.closed => Err(409),
-        (Some(account), Kind::Deposit(amount)) if account.balance + amount > INTEGER_MAX => {
+        (Some(account), Kind::Deposit(amount))
+            if account.balance + account.held + amount > INTEGER_MAX =>
+        {
             Err(422)
         }
         (Some(account), Kind::Withdraw(amount)) if amount > account.balance => Err(422),
-        (Some(account), Kind::Close) if account.balance > 0 => Err(409),
-        (Some(_), Kind::Sweep(_)) => Err(500),
+        (Some(account), Kind::Close) if account.balance > 0 || account.held > 0 => Err(409),
+        (Some(_), Kind::Sweep(_) | Kind::Transfer(..)) => Err(500),
         (Some(_), _) => Ok(()),
     }
 }

@@ -3,19 +3,20 @@
 //! Owns the order of steps and the checks. A check that fails ends the run with what is wrong; it
 //! never panics, so that sabotaged runs can be told from broken ones.
 
+mod answers;
+
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 
 use foldlog_core::chain;
-use foldlog_core::driver::{Linked, Partition, Reply};
-use foldlog_core::registry::Registry;
+use foldlog_core::driver::{Linked, Partition};
 use serde_json::Value;
 
-use super::super::engine::kit::{self, Setup, get, header};
+use super::super::engine::kit::{self, Setup, get};
 use super::commands::Command;
-use super::model::{Expected, Model};
+use super::model::Model;
 use super::plan::Plan;
 use super::rows::cut;
+use super::sabotage::Sabotage;
 use super::world::{Clock, Disk, Happened, Shared, Spawner, World0};
 
 pub(super) type Checked<T> = Result<T, String>;
@@ -32,6 +33,8 @@ pub struct Told {
     pub events: u64,
     pub answered_by_key: u64,
     pub unknown: u64,
+    pub transfers: u64,
+    pub refunds: u64,
     pub happened: Happened,
 }
 
@@ -115,6 +118,7 @@ impl Run {
         match self.below(20) {
             0 => drop(self.bank.checkpoint()),
             1 => self.look()?,
+            2 => self.bank.work(),
             _ => self.batch()?,
         }
         if self.world.borrow().crashed {
@@ -165,80 +169,20 @@ impl Run {
             self.answer(command, reply, clock, &mut lines)
                 .map_err(|what| format!("{command:?}: {what}"))?;
         }
-        Ok(())
-    }
-
-    /// One answer against the reference as of then, which then takes the command's line in.
-    fn answer<'l>(
-        &mut self,
-        command: &Command,
-        reply: &Reply,
-        clock: u64,
-        lines: &mut Peekable<impl Iterator<Item = &'l String>>,
-    ) -> Checked<()> {
-        let (status, body) = kit::shown(reply);
-        let expected = self.model.expect(command, clock, &command.fingerprint());
-        match (status, expected) {
-            (503 | 507 | 500, _) => {
-                self.result.unknown += 1;
-                if !body.contains("unknown-outcome") {
-                    return Ok(());
-                }
-                if command.key.is_some() || command.event_id.is_some() {
-                    self.open.push(command.clone());
-                }
-                // It may be there, before what the same batch did after it.
-                if let Some(genesis) = lines.next_if(|line| is_genesis(line)) {
-                    self.take(genesis)?;
-                }
-                let tag = format!("\"meta\":{{\"tag\":\"{}\"}}", command.tag);
-                match lines.next_if(|line| line.contains(&tag)) {
-                    Some(line) => self.take(line),
-                    None => Ok(()),
-                }
-            }
-            (200 | 201, Expected::Done) => {
-                if let Some(genesis) = lines.next_if(|line| is_genesis(line)) {
-                    self.take(genesis)?;
-                }
-                let line = lines.next().ok_or("acknowledged, and not in the log")?;
-                self.take(line)?;
-                if !self.model.done.contains_key(&command.tag) {
-                    return Err(format!("the log has another commit in its place: {line}"));
-                }
-                self.told.insert(command.tag, (status, body.clone()));
-                self.agree(command.tag, status, &body)
-            }
-            (200 | 201, Expected::Before(tag)) => {
-                self.result.answered_by_key += 1;
-                if header(reply, "Idempotency-Replayed") != Some("true") {
-                    return Err("a repetition that does not say so".into());
-                }
-                if let Some(first) = self.told.get(&tag)
-                    && *first != (status, body.clone())
-                {
-                    return Err(format!("first told {first:?}, now {body}"));
-                }
-                self.agree(tag, status, &body)
-            }
-            (status, Expected::Refused(wanted)) if status == wanted => Ok(()),
-            (status, expected) => Err(format!("expected {expected:?}, got {status} {body}")),
-        }
-    }
-
-    /// What an answer tells of a commit is what the log says.
-    fn agree(&self, tag: u64, status: u16, body: &str) -> Checked<()> {
-        let done = self.model.done.get(&tag).ok_or("told to be done, and not in the log")?;
-        let value: Value = serde_json::from_str(body).map_err(|e| format!("{e}: {body}"))?;
-        let created = if done.created { 201 } else { 200 };
-        if value["position"] != done.position || value["hash"] != *done.hash || status != created {
-            return Err(format!("told {status} {body}, the log has {done:?}"));
-        }
-        Ok(())
+        // What the system did after the last of them.
+        lines.try_for_each(|line| self.take(line))
     }
 
     fn take(&mut self, line: &str) -> Checked<()> {
         self.seen += 1;
+        // Law 4: what is due comes before the next client's command, as long as the batch has room
+        // for it and nothing trapped.
+        let world = self.world.borrow();
+        let (traps, roomy) = (world.happened.traps, world.plan.batch_max < 10);
+        drop(world);
+        if roomy && traps == 0 && self.model.transfers.waits() && !line.contains(",\"cause\":{") {
+            return Err(format!("a client came before what is due: {line}"));
+        }
         self.model.take_line(line)
     }
 
@@ -269,6 +213,10 @@ impl Run {
     /// What is read is what is stored.
     fn look(&mut self) -> Checked<()> {
         self.read_log()?;
+        if self.model.transfers.waits() {
+            // What is due would be done before it is read.
+            return Ok(());
+        }
         let accounts = self.world.borrow().plan.accounts;
         let id = format!("acc-{}", self.tag / 50 + self.below(accounts));
         if self.below(3) == 0 {
@@ -335,12 +283,25 @@ impl Run {
             let replies = self.bank.run(vec![command.request()]);
             let lines = self.new_lines()?;
             let reply = replies.first().ok_or("no reply")?;
-            self.answer(&command, reply, clock, &mut lines.iter().peekable())
+            let mut lines = lines.iter().peekable();
+            self.answer(&command, reply, clock, &mut lines)
                 .map_err(|what| format!("{command:?}: {what}"))?;
+            lines.try_for_each(|line| self.take(line))?;
         }
         if !self.open.is_empty() {
             return Err(format!("without faults these stay open: {:?}", self.open));
         }
+        self.bank.open().map_err(|failure| failure.to_string())?;
+        for _ in 0..1_000 {
+            self.world.borrow_mut().now += 60_000;
+            if self.bank.work_due() == Some(0) {
+                self.bank.work();
+            }
+        }
+        self.read_log()?;
+        self.model.transfers.settled()?;
+        self.result.transfers = self.model.transfers.ended();
+        self.result.refunds = self.model.transfers.refunded();
         self.bank.checkpoint().map_err(|failure| failure.to_string())?;
         let stored = self.world.borrow().durable.clone();
         cut(&stored, &self.setup)?;
@@ -353,14 +314,15 @@ impl Run {
     }
 }
 
-fn is_genesis(line: &str) -> bool {
-    line.starts_with("{\"position\":0,")
-}
-
 fn process(world: &World0, setup: &Setup, drawn: u64) -> Bank {
-    let spawner = Spawner { linked: Linked(Registry::standard), world: world.clone(), digest: 1 };
+    let registry = Sabotage::registry(world.borrow().plan.sabotage);
+    let spawner = Spawner { linked: Linked(registry), world: world.clone(), digest: 1 };
     let clock = Clock { world: world.clone(), drawn };
-    Partition::new(spawner, Disk(world.clone()), clock, setup.config())
+    let mut config = setup.config();
+    if world.borrow().broken(Sabotage::LateWake) {
+        config.batch_commands_max = 0;
+    }
+    Partition::new(spawner, Disk(world.clone()), clock, config)
 }
 
 /// The sum that the projection shows, over all its pages.

@@ -1,8 +1,16 @@
 //! Broken on purpose: bugs of the kind that a store, a host or an engine could have, switched on
 //! one at a time to prove that the checks find them.
 //!
-//! Owns the list. Each is done at a port, between the driver and its store or guest, so that not a
-//! line of what ships knows of it.
+//! Owns the list. Each is done at a port, between the driver and its store or guest, or by another
+//! process manager in the guest, so that not a line of what ships knows of it.
+
+use foldlog_core::domains::bank::Transfers;
+use foldlog_core::process::{
+    self, AnyProcessManager, ProcessManager, ProcessSpec, Reaction, Refused, Sight,
+};
+use foldlog_core::read::Stop;
+use foldlog_core::record::Record;
+use foldlog_core::registry::Registry;
 
 /// One bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +43,18 @@ pub enum Sabotage {
     KeepDeleted,
     /// A row is read as it was before its last change.
     StaleRow,
+    /// What waits to be done is never stored.
+    LosePending,
+    /// Nobody gives back what a transfer could not move.
+    ForgetRefund,
+    /// Each step of a transfer is asked for twice.
+    AskTwice,
+    /// The system waits for its turn until the next batch.
+    LateWake,
 }
 
 /// All of them.
-pub const ALL: [Sabotage; 14] = [
+pub const ALL: [Sabotage; 18] = [
     Sabotage::AckEarly,
     Sabotage::SkipSync,
     Sabotage::RowsOutsideTheTransaction,
@@ -53,4 +69,49 @@ pub const ALL: [Sabotage; 14] = [
     Sabotage::OffByOneSnapshot,
     Sabotage::KeepDeleted,
     Sabotage::StaleRow,
+    Sabotage::LosePending,
+    Sabotage::ForgetRefund,
+    Sabotage::AskTwice,
+    Sabotage::LateWake,
 ];
+
+impl Sabotage {
+    /// What guests are made of.
+    pub fn registry(this: Option<Self>) -> fn() -> Registry {
+        match this {
+            Some(Self::ForgetRefund) => || managed_by(process::erase::<Forgetful>()),
+            Some(Self::AskTwice) => || managed_by(process::erase::<Twice>()),
+            _ => Registry::standard,
+        }
+    }
+}
+
+/// The standard registry with this manager in the place of all others.
+fn managed_by(manager: Box<dyn AnyProcessManager>) -> Registry {
+    Registry { managers: vec![manager], ..Registry::standard() }
+}
+
+struct Forgetful;
+
+impl ProcessManager for Forgetful {
+    const SPEC: ProcessSpec = Transfers::SPEC;
+
+    fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        Transfers::react(record, sight)
+    }
+}
+
+struct Twice;
+
+impl ProcessManager for Twice {
+    const SPEC: ProcessSpec = Transfers::SPEC;
+
+    fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        let once = Transfers::react(record, sight)?;
+        Ok([once.clone(), once].concat())
+    }
+
+    fn refused(refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        Transfers::refused(refused, sight)
+    }
+}

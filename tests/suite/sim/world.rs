@@ -145,6 +145,9 @@ impl Shared {
                 }
             }
         }
+        if self.broken(Sabotage::LosePending) {
+            write.rows.retain(|(view, _)| view.name != "pending");
+        }
         if self.broken(Sabotage::KeepDeleted) {
             for (_, rows) in &mut write.rows {
                 rows.retain(|(_, value)| value.is_some());
@@ -365,6 +368,6 @@ impl World for Clock {
     }
 
     fn micros(&mut self) -> u64 {
-        0
+        self.world.borrow().now.saturating_mul(1_000)
     }
 }
