@@ -3,11 +3,19 @@
 # whose bytes changed, so that nothing after it is rebuilt for a new time stamp.
 #
 #   wasm/build.sh guest          build/guest.wasm, the module that both hosts run
-#   wasm/build.sh guest-faults   build/guest-faults.wasm, the same with faults to inject (tests)
+#   wasm/build.sh guest-faults   what only tests run: build/guest-faults.wasm, the same with faults
+#                                to inject, and build/lending/, a domain of a user's own
 #   wasm/build.sh reproduce      builds the guest once more, from nothing: the bytes must be the same
 #   wasm/build.sh worker         build/worker/, all that wrangler or workerd loads
+#   wasm/build.sh domain DIR OUT  OUT/guest.wasm of the crate in DIR and, once the Worker is built,
+#                                the Worker around it, which wrangler loads by OUT/entry.mjs
 #   wasm/build.sh sizes          what `wrangler deploy --outdir build/deploy` would send
 set -eu
+if [ "${1:-}" = domain ]; then
+    [ $# = 3 ] || { echo "usage: wasm/build.sh domain DIR OUT" >&2; exit 1; }
+    mkdir -p "$3"
+    crate=$(cd -P "$2" && pwd) out=$(cd -P "$3" && pwd)
+fi
 cd -P "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 
@@ -46,20 +54,45 @@ environment() {
 }
 
 guest() {
-    replace "$(compile "$target" foldlog-guest)" build/guest.wasm
+    replace "$(compile "$target" foldlog-standard)" build/guest.wasm
 }
 
 # A target directory of its own: with one, each build would evict the other's module.
 guest_faults() {
-    replace "$(compile "$target/faults" foldlog-guest --features faults)" build/guest-faults.wasm
+    replace "$(compile "$target/faults" foldlog-standard --features faults)" build/guest-faults.wasm
 }
 
 # The module that is tested is the one that is shipped: two builds must not differ.
 reproduce() {
     rm -rf "$target/again"
-    again=$(compile "$target/again" foldlog-guest -q)
+    again=$(compile "$target/again" foldlog-standard -q)
     cmp "$again" build/guest.wasm || { echo "two builds of the guest differ" >&2; exit 1; }
     rm -rf "$target/again"
+}
+
+# A crate of the user's own, here or anywhere: the profile of this workspace, so that inside it
+# core is compiled once, and the memory's maximum stated in the module.
+domain() {
+    package=$(sed -n 's/^name = "\(.*\)"/\1/p' "$crate/Cargo.toml" | head -n 1)
+    cargo rustc -q --release --manifest-path "$crate/Cargo.toml" --lib --crate-type cdylib \
+        --target wasm32-unknown-unknown --target-dir "$target" \
+        --config 'profile.release.lto="fat"' --config profile.release.codegen-units=1 \
+        --config 'profile.release.panic="abort"' --config 'profile.release.strip="debuginfo"' \
+        -- -C link-arg=--max-memory=67108864 >&2
+    replace "$target/wasm32-unknown-unknown/release/$(echo "$package" | tr - _).wasm" \
+        "$out/guest.wasm"
+    [ -e build/worker/entry.mjs ] || return 0
+    replace build/worker/index.js "$out/index.js"
+    replace build/worker/index_bg.wasm "$out/index_bg.wasm"
+    entry "$out/guest.wasm" "$out/entry.mjs"
+}
+
+# A compiled module does not tell its bytes: the entry learns their hash here.
+entry() {
+    digest=$( (sha256sum "$1" || shasum -a 256 "$1") 2>/dev/null | cut -c1-64)
+    sed "s/@GUEST_SHA256@/$digest/" wasm/worker/entry.mjs >"$2.made"
+    replace "$2.made" "$2"
+    rm -f "$2.made"
 }
 
 # What worker-build does, without its downloads.
@@ -79,10 +112,7 @@ worker() {
     replace "$new/index.js" build/worker/index.js
     replace "$new/bindgen/index_bg.wasm" build/worker/index_bg.wasm
     replace build/guest.wasm build/worker/guest.wasm
-    # A compiled module does not tell its bytes: the entry learns their hash here.
-    digest=$( (sha256sum build/guest.wasm || shasum -a 256 build/guest.wasm) 2>/dev/null | cut -c1-64)
-    sed "s/@GUEST_SHA256@/$digest/" wasm/worker/entry.mjs >"$new/entry.mjs"
-    replace "$new/entry.mjs" build/worker/entry.mjs
+    entry build/guest.wasm build/worker/entry.mjs
     rm -rf "$new"
 }
 
@@ -99,9 +129,14 @@ sizes() {
 
 case ${1:-} in
 guest) wasm/setup.sh guest; environment; guest ;;
-guest-faults) wasm/setup.sh guest; environment; guest_faults ;;
+guest-faults)
+    wasm/setup.sh guest; environment; guest_faults
+    crate=$PWD/tests/example-domain out=$PWD/build/lending
+    mkdir -p "$out"
+    domain ;;
 reproduce) wasm/setup.sh guest; environment; guest; reproduce ;;
 worker) wasm/setup.sh worker; environment; guest; worker ;;
+domain) wasm/setup.sh guest; environment; domain ;;
 sizes) sizes ;;
-*) echo "usage: wasm/build.sh guest|guest-faults|reproduce|worker|sizes" >&2; exit 1 ;;
+*) echo "usage: wasm/build.sh guest|guest-faults|reproduce|worker|domain|sizes" >&2; exit 1 ;;
 esac

@@ -78,6 +78,44 @@ pub enum CommandKind {
     Internal,
 }
 
+impl CommandSpec {
+    /// A command of version 1 that does not create streams.
+    pub const fn new(
+        name: &'static str,
+        path: &'static str,
+        summary: &'static str,
+        fields: &'static [Field],
+    ) -> Self {
+        Self {
+            name,
+            path,
+            version: 1,
+            summary,
+            fields,
+            rejections: &[],
+            creates: false,
+            kind: CommandKind::Whole,
+        }
+    }
+
+    /// One that process managers, timers and results of effects give, and no client.
+    pub const fn internal(name: &'static str, summary: &'static str) -> Self {
+        Self { kind: CommandKind::Internal, ..Self::new(name, "", summary, &[]) }
+    }
+
+    /// It can bring a stream into being.
+    #[must_use]
+    pub const fn creating(self) -> Self {
+        Self { creates: true, ..self }
+    }
+
+    /// Its decision can refuse with these codes.
+    #[must_use]
+    pub const fn refusing(self, rejections: &'static [Code]) -> Self {
+        Self { rejections, ..self }
+    }
+}
+
 /// What a decision can read of its partition, beside its own state: supplied by the engine.
 pub trait Reads {
     /// Version and state of a stream, as stored.

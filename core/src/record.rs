@@ -13,7 +13,9 @@ use core::cell::OnceCell;
 use serde::de::DeserializeOwned;
 
 use crate::commit::{Commit, Event, SCHEMA_VERSION};
+use crate::decider::Aggregate;
 use crate::ids;
+use crate::read::Stop;
 use crate::tagged;
 use crate::time::Time;
 
@@ -82,6 +84,15 @@ impl<'a> Record<'a> {
         }
         let decoded = self.decoded.get().and_then(|event| event.downcast_ref());
         decoded.ok_or_else(|| broken(&"it is decoded as one type only"))
+    }
+
+    /// The event, when it is one that this kind of stream knows.
+    pub fn event_of<A: Aggregate>(&self) -> Result<Option<&'a A::Event>, Stop> {
+        let ours = self.aggregate_type == A::SPEC.aggregate_type;
+        if !ours || !A::SPEC.events.contains(&self.event_type()) {
+            return Ok(None);
+        }
+        self.decode().map(Some).map_err(Stop::Fault)
     }
 
     /// The event's id.

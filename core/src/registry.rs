@@ -8,10 +8,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{AggregateSpec, AnyAggregate, CommandKind, CommandSpec};
+use crate::decider::{self, Aggregate, AggregateSpec, AnyAggregate, CommandKind, CommandSpec};
 use crate::domains;
-use crate::process::AnyProcessManager;
-use crate::projection::AnyProjection;
+use crate::process::{self, AnyProcessManager, ProcessManager};
+use crate::projection::{self, AnyProjection, Projection};
 
 /// What a module is made of.
 pub struct Registry {
@@ -51,6 +51,27 @@ impl Registry {
     /// An empty registry.
     pub const fn new(version: &'static str) -> Self {
         Self { version, aggregates: Vec::new(), projections: Vec::new(), managers: Vec::new() }
+    }
+
+    /// The same with one more kind of streams.
+    #[must_use]
+    pub fn aggregate<A: Aggregate>(mut self) -> Self {
+        self.aggregates.push(decider::erase::<A>());
+        self
+    }
+
+    /// The same with one more read model.
+    #[must_use]
+    pub fn projection<P: Projection>(mut self) -> Self {
+        self.projections.push(projection::erase::<P>());
+        self
+    }
+
+    /// The same with one more process manager.
+    #[must_use]
+    pub fn manager<M: ProcessManager>(mut self) -> Self {
+        self.managers.push(process::erase::<M>());
+        self
     }
 
     /// Says what is wrong with it: names that are taken, claimed twice, or not allowed.

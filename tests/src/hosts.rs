@@ -348,12 +348,14 @@ fn worker(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
     command
 }
 
-/// A copy of the built Worker with another guest in it; returns its configuration.
+/// A copy of the built Worker with another guest in it, or of the Worker that was built around that
+/// guest and lies beside it; returns its configuration.
 fn worker_with(guest: &Path, dir: &Path) -> io::Result<PathBuf> {
     let (build, tests) = (dir.join("build/worker"), dir.join("tests"));
     fs::create_dir_all(&build)?;
     fs::create_dir_all(&tests)?;
-    for entry in fs::read_dir(root().join("build/worker"))? {
+    let own = guest.parent().filter(|parent| parent.join("entry.mjs").exists());
+    for entry in fs::read_dir(own.map_or(root().join("build/worker"), Path::to_path_buf))? {
         let entry = entry?;
         fs::copy(entry.path(), build.join(entry.file_name()))?;
     }

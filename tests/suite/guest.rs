@@ -47,8 +47,8 @@ fn sections(module: &[u8]) -> Vec<(u8, &[u8])> {
 
 #[test]
 fn the_guest_imports_nothing_and_exports_its_abi() {
-    for name in ["guest.wasm", "guest-faults.wasm"] {
-        let module = fs::read(built(root().join("build").join(name), "guest")).expect(name);
+    for name in ["guest.wasm", "guest-faults.wasm", "lending/guest.wasm"] {
+        let module = fs::read(built(root().join("build").join(name), "test")).expect(name);
         let sections = sections(&module);
         let section =
             |id| sections.iter().find(|(found, _)| *found == id).map(|(_, content)| *content);

@@ -16,3 +16,5 @@ mod sim;
 mod http;
 
 mod hosts;
+
+mod own_domain;

@@ -3,6 +3,9 @@
 //! Owns memory: buffers handed to the host, the last result, the cap on what may be allocated.
 //! Refuses to know what the bytes mean, but for the one setting in `open` that is the cap.
 //!
+//! A module is a crate that calls [`export!`] once with its registry: `wasm/standard` is the one
+//! of the domains shipped here, `tests/example-domain` one of a user's own.
+//!
 //! The module imports nothing. Exports:
 //!
 //! | export | meaning |
@@ -24,10 +27,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldlog_core::engine::PROGRESS;
 use foldlog_core::guest::Guest;
 use foldlog_core::protocol::{ABI_VERSION, Op, Open};
-use foldlog_core::registry::Registry;
+pub use foldlog_core::registry::Registry;
 
 /// The system's allocator, refusing what would pass the cap. A refusal traps.
-struct Capped;
+#[derive(Debug)]
+pub struct Capped;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static CAP: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -72,12 +76,14 @@ unsafe impl GlobalAlloc for Capped {
     }
 }
 
-#[global_allocator]
-static ALLOCATOR: Capped = Capped;
+/// The allocator of every module; other targets that link this keep theirs.
+#[cfg_attr(target_arch = "wasm32", global_allocator)]
+pub static ALLOCATOR: Capped = Capped;
 
 /// What lives between calls.
 struct Module {
-    guest: Guest,
+    /// Made by the first call, which brings the registry.
+    guest: Option<Guest>,
     /// Buffers handed out and not yet used: a pointer that is not among them is refused.
     buffers: Vec<Vec<u8>>,
     result: Vec<u8>,
@@ -86,7 +92,7 @@ struct Module {
 
 thread_local! {
     static MODULE: RefCell<Module> = RefCell::new(Module {
-        guest: Guest::new(Registry::standard()),
+        guest: None,
         buffers: Vec::new(),
         result: Vec::new(),
         header: Box::new([0; 2]),
@@ -104,7 +110,7 @@ impl Module {
         Some(self.buffers.swap_remove(index))
     }
 
-    fn call(&mut self, op: u32, pointer: u32, len: u32) -> u32 {
+    fn call(&mut self, op: u32, pointer: u32, len: u32, registry: fn() -> Registry) -> u32 {
         let buffer = self.take_buffer(pointer).unwrap_or_default();
         // A wrong pointer or length becomes a message too short to decode, and so an error code.
         let message =
@@ -115,24 +121,55 @@ impl Module {
             let cap = cap.ok().and_then(|cap| usize::try_from(cap).ok());
             CAP.store(cap.unwrap_or(usize::MAX), Ordering::Relaxed);
         }
-        self.result = self.guest.call(op, message);
+        let guest = self.guest.get_or_insert_with(|| Guest::new(registry()));
+        self.result = guest.call(op, message);
         let len = u32::try_from(self.result.len()).unwrap_or_default();
         *self.header = [address(self.result.as_ptr()), len].map(u32::to_le);
         address(self.header.as_ptr())
     }
 }
 
-// SAFETY (all exports): the names are this module's own; nothing else is linked into it.
+/// Makes a crate a module: exports the ABI, over the registry that the named function returns.
+///
+/// On other targets than wasm32 nothing is exported, so that the crate's tests link as any other's.
+// SAFETY (all exports): the names are the module's own; nothing else is linked into it.
+#[macro_export]
+macro_rules! export {
+    ($registry:path) => {
+        const _: fn() -> $crate::Registry = $registry;
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[unsafe(no_mangle)]
+            extern "C" fn abi_version() -> u32 {
+                $crate::abi_version()
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn alloc(len: u32) -> u32 {
+                $crate::alloc(len)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn free(pointer: u32, len: u32) {
+                $crate::free(pointer, len);
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn call(op: u32, pointer: u32, len: u32) -> u32 {
+                $crate::call(op, pointer, len, $registry)
+            }
+            #[unsafe(no_mangle)]
+            extern "C" fn progress() -> u32 {
+                $crate::progress()
+            }
+        };
+    };
+}
 
 /// See the table above.
-#[unsafe(no_mangle)]
-pub extern "C" fn abi_version() -> u32 {
+pub fn abi_version() -> u32 {
     ABI_VERSION
 }
 
 /// See the table above.
-#[unsafe(no_mangle)]
-pub extern "C" fn alloc(len: u32) -> u32 {
+pub fn alloc(len: u32) -> u32 {
     let mut buffer = Vec::new();
     let len = usize::try_from(len).unwrap_or(usize::MAX).max(1);
     if !Capped::admits(len) || buffer.try_reserve_exact(len).is_err() {
@@ -145,19 +182,16 @@ pub extern "C" fn alloc(len: u32) -> u32 {
 }
 
 /// See the table above.
-#[unsafe(no_mangle)]
-pub extern "C" fn free(pointer: u32, _len: u32) {
+pub fn free(pointer: u32, _len: u32) {
     MODULE.with_borrow_mut(|module| drop(module.take_buffer(pointer)));
 }
 
 /// See the table above.
-#[unsafe(no_mangle)]
-pub extern "C" fn call(op: u32, pointer: u32, len: u32) -> u32 {
-    MODULE.with_borrow_mut(|module| module.call(op, pointer, len))
+pub fn call(op: u32, pointer: u32, len: u32, registry: fn() -> Registry) -> u32 {
+    MODULE.with_borrow_mut(|module| module.call(op, pointer, len, registry))
 }
 
 /// See the table above.
-#[unsafe(no_mangle)]
-pub extern "C" fn progress() -> u32 {
+pub fn progress() -> u32 {
     address(&raw const PROGRESS)
 }

@@ -1,0 +1,85 @@
+//! `Loans`: which books are lent, to whom, until when.
+//!
+//! Rows: book id → member and due time. Refuses to know the rules of lending.
+
+use foldlog_core::json::push_string;
+use foldlog_core::projection::{Page, Projection, ProjectionSpec, Rendered};
+use foldlog_core::read::{Reader, Rows, Stop};
+use foldlog_core::record::Record;
+use serde::{Deserialize, Serialize};
+
+use crate::book::{Book, BookEvent};
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Loans;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Loan {
+    member: String,
+    due: String,
+}
+
+impl Projection for Loans {
+    const SPEC: ProjectionSpec = ProjectionSpec {
+        name: "Loans",
+        revision: 1,
+        schema: r#"{"type":"object","required":["loans"],"properties":{"loans":{"type":"object","additionalProperties":{"type":"object","required":["member","due"],"properties":{"member":{"type":"string"},"due":{"type":"string","format":"date-time"}}}}}}"#,
+    };
+
+    fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
+        let key = record.aggregate_id.as_bytes();
+        match record.event_of::<Book>()? {
+            Some(BookEvent::BookLent { member, due }) => {
+                rows.put(key, &Loan { member: member.clone(), due: due.clone() })
+            }
+            Some(BookEvent::BookReturned {}) => rows.delete(key),
+            _ => Ok(()),
+        }
+    }
+
+    fn page(reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop> {
+        let after = page.after.as_deref().unwrap_or_default();
+        // One more than is shown tells whether there is a next page.
+        let mut rows = reader.range::<Loan>(b"", after.as_bytes(), page.limit.saturating_add(1))?;
+        let more = rows.len() as u64 > u64::from(page.limit);
+        if more {
+            rows.pop();
+        }
+        let mut json = String::from("{\"loans\":{");
+        let mut last = None;
+        for (key, loan) in rows {
+            let id = String::from_utf8_lossy(&key).into_owned();
+            if last.is_some() {
+                json.push(',');
+            }
+            push_string(&mut json, &id);
+            json.push_str(":{\"member\":");
+            push_string(&mut json, &loan.member);
+            json.push_str(",\"due\":");
+            push_string(&mut json, &loan.due);
+            json.push('}');
+            last = Some(id);
+        }
+        json.push_str("}}");
+        Ok(Rendered { json, next: last.filter(|_| more) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foldlog_core::testing::projected;
+
+    use super::Loans;
+    use crate::book::{Book, BookEvent};
+
+    #[test]
+    fn a_loan_is_shown_until_the_book_is_back() {
+        let lent =
+            || BookEvent::BookLent { member: "ann".into(), due: "2026-01-29T00:00:00.000Z".into() };
+        projected::<Loans>()
+            .given::<Book>("emma", [lent()])
+            .given::<Book>("ulysses", [lent(), BookEvent::BookReturned {}])
+            .then(r#"{"loans":{"emma":{"member":"ann","due":"2026-01-29T00:00:00.000Z"}}}"#);
+    }
+}
