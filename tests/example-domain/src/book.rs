@@ -18,7 +18,7 @@ const LOAN_MS: u64 = 28 * 86_400_000;
 pub struct Book;
 
 /// What can be asked of a book.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum BookCommand {
     /// Puts it on the shelf.
     AddBook {
@@ -32,6 +32,8 @@ pub enum BookCommand {
     },
     /// Takes it back.
     ReturnBook {},
+    /// The time of its loan is over; given by a process manager, not by clients.
+    MarkOverdue {},
 }
 
 /// What can happen to a book.
@@ -51,6 +53,8 @@ pub enum BookEvent {
     },
     /// It came back.
     BookReturned {},
+    /// It did not come back in time.
+    BookOverdue {},
 }
 
 /// Where a book stands.
@@ -60,6 +64,8 @@ pub struct BookState {
     pub title: String,
     /// Who has it.
     pub lent_to: Option<String>,
+    /// Whether it should be back.
+    pub overdue: bool,
 }
 
 const BOOK_ID: Field =
@@ -81,6 +87,7 @@ const COMMANDS: &[CommandSpec] = &[
         .refusing(&[Code::NotFound, Code::IllegalTransition]),
     CommandSpec::new("ReturnBook", "return-book", "Take a book back", &[BOOK_ID])
         .refusing(&[Code::NotFound]),
+    CommandSpec::internal("MarkOverdue", "Mark a loan as overdue"),
 ];
 
 impl Aggregate for Book {
@@ -90,9 +97,9 @@ impl Aggregate for Book {
         id_field: "bookId",
         revision: 1,
         snapshot_every: 100,
-        events: &["BookAdded", "BookLent", "BookReturned"],
+        events: &["BookAdded", "BookLent", "BookReturned", "BookOverdue"],
         commands: COMMANDS,
-        query_schema: r#"{"type":"object","required":["id","version","title"],"properties":{"id":{"type":"string"},"version":{"type":"integer"},"title":{"type":"string"},"lentTo":{"type":"string"}}}"#,
+        query_schema: r#"{"type":"object","required":["id","version","title"],"properties":{"id":{"type":"string"},"version":{"type":"integer"},"title":{"type":"string"},"lentTo":{"type":"string"},"overdue":{"const":true}}}"#,
     };
     type State = BookState;
     type Command = BookCommand;
@@ -124,8 +131,9 @@ impl Aggregate for Book {
                 Ok(vec![BookEvent::BookLent { member: member.clone(), due }])
             }
             (BookCommand::ReturnBook {}, Some(_)) => Ok(vec![BookEvent::BookReturned {}]),
+            (BookCommand::MarkOverdue {}, Some(_)) => Ok(vec![BookEvent::BookOverdue {}]),
             // It is here: nothing to do.
-            (BookCommand::ReturnBook {}, None) => Ok(vec![]),
+            (BookCommand::ReturnBook {} | BookCommand::MarkOverdue {}, None) => Ok(vec![]),
         }
     }
 
@@ -133,7 +141,11 @@ impl Aggregate for Book {
         match event {
             BookEvent::BookAdded { title } => state.title.clone_from(title),
             BookEvent::BookLent { member, .. } => state.lent_to = Some(member.clone()),
-            BookEvent::BookReturned {} => state.lent_to = None,
+            BookEvent::BookReturned {} => {
+                state.lent_to = None;
+                state.overdue = false;
+            }
+            BookEvent::BookOverdue {} => state.overdue = true,
         }
     }
 
@@ -150,6 +162,9 @@ impl Aggregate for Book {
         if let Some(member) = &state.lent_to {
             out.push_str(",\"lentTo\":");
             push_string(&mut out, member);
+        }
+        if state.overdue {
+            out.push_str(",\"overdue\":true");
         }
         out.push('}');
         Ok(out)
@@ -178,6 +193,13 @@ mod tests {
         given::<Book>([added(), lent()]).when(lend()).then_rejected(Code::IllegalTransition);
         given::<Book>([added(), lent(), BookEvent::BookReturned {}]).when(lend()).then([lent()]);
         given::<Book>([]).when(lend()).then_rejected(Code::NotFound);
+    }
+
+    #[test]
+    fn only_a_lent_book_gets_overdue() {
+        let mark = || BookCommand::MarkOverdue {};
+        given::<Book>([added(), lent()]).when(mark()).then([BookEvent::BookOverdue {}]);
+        given::<Book>([added(), lent(), BookEvent::BookReturned {}]).when(mark()).then_nothing();
     }
 
     #[test]

@@ -4,15 +4,20 @@
 
 mod book;
 mod loans;
+mod reminders;
 
 pub use book::{Book, BookCommand, BookEvent, BookState};
 pub use loans::Loans;
+pub use reminders::Reminders;
 
 use foldlog_core::registry::Registry;
 
 /// All of the module.
 pub fn registry() -> Registry {
-    Registry::new(env!("CARGO_PKG_VERSION")).aggregate::<Book>().projection::<Loans>()
+    Registry::new(env!("CARGO_PKG_VERSION"))
+        .aggregate::<Book>()
+        .projection::<Loans>()
+        .manager::<Reminders>()
 }
 
 foldlog_guest::export!(registry);
