@@ -33,6 +33,7 @@ const foldlog :Workerd.Worker = (
   compatibilityDate = "2026-07-01",
   bindings = [
     (name = "PARTITION", durableObjectNamespace = "Partition"),
+    (name = "DIRECTORY", durableObjectNamespace = "Directory"),
     # Settings: a variable that tests set must be named here.
     (name = "ALLOW_PRIVATE_CALLBACKS", fromEnvironment = "ALLOW_PRIVATE_CALLBACKS"),
     (name = "BATCH_COMMANDS_MAX", fromEnvironment = "BATCH_COMMANDS_MAX"),
@@ -52,6 +53,7 @@ const foldlog :Workerd.Worker = (
   ],
   durableObjectNamespaces = [
     (className = "Partition", uniqueKey = "foldlog-Partition", enableSql = true),
+    (className = "Directory", uniqueKey = "foldlog-Directory", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "state"),
 );

@@ -90,7 +90,7 @@ domain() {
 # A compiled module does not tell its bytes: the entry learns their hash here.
 entry() {
     digest=$( (sha256sum "$1" || shasum -a 256 "$1") 2>/dev/null | cut -c1-64)
-    sed "s/@GUEST_SHA256@/$digest/" wasm/worker/entry.mjs >"$2.made"
+    sed "s/@GUEST_SHA256@/$digest/" build/worker/entry.in.mjs >"$2.made"
     replace "$2.made" "$2"
     rm -f "$2.made"
 }
@@ -109,6 +109,11 @@ worker() {
     wasm/node node_modules/.bin/esbuild "$new/bindgen/main.js" --bundle --format=esm \
         --external:./index_bg.wasm --external:'cloudflare:*' --log-level=warning \
         --outfile="$new/index.js"
+    # The entry too is one file: whoever loads it lists the same four modules for ever.
+    wasm/node node_modules/.bin/esbuild wasm/worker/entry.mjs --bundle --format=esm \
+        --external:./index.js --external:./guest.wasm --external:'cloudflare:*' \
+        --log-level=warning --outfile="$new/entry.in.mjs"
+    replace "$new/entry.in.mjs" build/worker/entry.in.mjs
     replace "$new/index.js" build/worker/index.js
     replace "$new/bindgen/index_bg.wasm" build/worker/index_bg.wasm
     replace build/guest.wasm build/worker/guest.wasm

@@ -25,8 +25,8 @@ use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::{
-    ABI_VERSION, Answer as Supply, Description, Input, Kind, Op, Open, Outcome, Process, Query,
-    Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
+    ABI_VERSION, Answer as Supply, Description, EffectResult, Input, Kind, Op, Open, Outcome,
+    Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
 };
 use crate::read::Stop;
 use crate::registry::Registry;
@@ -65,6 +65,7 @@ enum UnderWay {
 enum Staged {
     Request(Box<Parsed>),
     Wake(Wake),
+    Result(EffectResult),
 }
 
 #[derive(Debug)]
@@ -220,7 +221,8 @@ impl Opened {
             return refuse(RefusalReason::OutOfOrder, "the log is not folded to its head yet");
         }
         let what = match &input.what {
-            What::Wake(wake) => Ok(Staged::Wake(*wake)),
+            What::Wake(wake) => Ok(Staged::Wake(wake.clone())),
+            What::Result(result) => Ok(Staged::Result(result.clone())),
             What::Request(request) => {
                 let (partition, max) = (self.engine.partition(), self.body_bytes_max);
                 let kind = if request.method == "POST" { Kind::Rejected } else { Kind::Read };
@@ -247,7 +249,7 @@ impl Opened {
             }
             Err((problem, kind)) => {
                 let answer = Answer::problem(&problem);
-                encode(&StageStep::Done(outcome(&self.engine, answer, kind, None, false)))
+                done(outcome(&self.engine, answer, kind, None, false))
             }
         }
     }
@@ -255,7 +257,7 @@ impl Opened {
     fn continue_stage(&mut self, routes: &[Route], staging: Box<Staging>) -> Answered {
         let parsed = match &staging.what {
             Staged::Request(parsed) => parsed,
-            Staged::Wake(wake) => return self.continue_wake(*wake, routes, staging),
+            Staged::Wake(_) | Staged::Result(_) => return self.continue_wake(routes, staging),
         };
         let access = self.engine.access(&staging.supplied);
         let (stamp, process) = (&staging.stamp, &staging.process);
@@ -287,7 +289,7 @@ impl Opened {
         let mut outcome = outcome(&self.engine, answer, kind, proposed, due);
         outcome.behind |= self.rebuild.is_some();
         outcome.wake = wake;
-        encode(&StageStep::Done(outcome))
+        done(outcome)
     }
 
     /// Asks for what is missing of an attempt, or folds it first.
@@ -320,13 +322,8 @@ impl Opened {
                 Err(Stop::Fault(what)) => {
                     let problem = Problem::new(Code::Internal, what);
                     let answer = Answer::problem(&problem);
-                    return encode(&StageStep::Done(outcome(
-                        &self.engine,
-                        answer,
-                        Kind::Read,
-                        None,
-                        false,
-                    )));
+                    let told = outcome(&self.engine, answer, Kind::Read, None, false);
+                    return done(told);
                 }
             }
         }
@@ -369,6 +366,10 @@ impl Opened {
     }
 }
 
+fn done(outcome: Outcome) -> Answered {
+    encode(&StageStep::Done(Box::new(outcome)))
+}
+
 fn outcome(
     engine: &Engine,
     answer: Answer,
@@ -376,9 +377,9 @@ fn outcome(
     proposed: Option<u64>,
     checkpoint_due: bool,
 ) -> Outcome {
-    let Answer { response, holes, export, ownership } = answer;
+    let Answer { response, holes, export, ownership, listing } = answer;
     let behind = engine.slices_due(engine.head().position);
-    let (wake, wake_at) = (false, None);
+    let (wake, wake_at, effects) = (false, None, Vec::new());
     Outcome {
         response,
         holes,
@@ -388,7 +389,9 @@ fn outcome(
         behind,
         wake,
         wake_at,
+        effects,
         export,
         ownership,
+        listing,
     }
 }

@@ -22,6 +22,9 @@ pub fn is_partition(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
+/// The partition of paths that name none.
+pub const DEFAULT_PARTITION: &str = "main";
+
 /// Correlation ids, causation ids and actors: visible ASCII and space, 1 to 255, no leading `~`.
 pub fn is_header_id(text: &str) -> bool {
     (1..=HEADER_ID_CHARS_MAX).contains(&text.len())

@@ -7,6 +7,14 @@
 pub const ID_CHARS_MAX: usize = 128;
 /// Event ids given with one command.
 pub const EVENT_IDS_MAX: usize = 1_000;
+/// Attempts at an effect; when the last one fails it is given up.
+pub const EFFECT_ATTEMPTS_MAX: u32 = 10;
+/// Milliseconds before an effect is attempted again; doubled each time.
+pub const EFFECT_RETRY_MS: u64 = 1_000;
+/// The longest of these waits.
+pub const EFFECT_RETRY_MS_MAX: u64 = 300_000;
+/// Characters that are kept of why an effect failed.
+pub const EFFECT_ERROR_CHARS_MAX: usize = 500;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.

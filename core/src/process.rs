@@ -31,6 +31,14 @@ pub const REFUSED: &str = "Command.Refused";
 pub const SETTLED: &str = "Command.Settled";
 /// Reactions led to reactions too many times.
 pub const STOPPED: &str = "ProcessManager.Stopped";
+/// An effect was done.
+pub const SUCCEEDED: &str = "Effect.Succeeded";
+/// An attempt at an effect failed; another follows.
+pub const FAILED: &str = "Effect.Failed";
+/// The last attempt at an effect failed.
+pub const DROPPED: &str = "Effect.Dropped";
+/// What asks for effects on behalf of a partition as a whole; no manager has this name.
+pub const PARTITION: &str = "partition";
 /// Reactions lead to reactions at most this many times.
 pub const DEPTH_MAX: u32 = 16;
 
@@ -58,11 +66,27 @@ pub struct Ordered {
     pub data: String,
 }
 
+/// An outside call, as it is recorded. A host makes it after the commit is stored, and again until
+/// it succeeds or is given up: at least once, always with the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// What sort of call; hosts know how to make it by this.
+    pub kind: String,
+    /// Whom it concerns, for people.
+    pub target: String,
+    /// What the call needs to know, a JSON text. No secrets: the log is for ever.
+    pub data: String,
+    /// Not attempted after this time, by the raw clock.
+    pub deadline: Option<Time>,
+}
+
 /// What a process manager asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// A command, right after the commit.
     Command(Ordered),
+    /// An outside call.
+    Effect(Effect),
     /// A command at a time. Another timer of the same key takes its place.
     Timer {
         /// Names it among the manager's timers.
@@ -129,6 +153,31 @@ impl Refused {
     }
 }
 
+/// An effect of a manager that came to its end: the data of [`SUCCEEDED`], [`FAILED`] and
+/// [`DROPPED`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ended {
+    /// Who asked for it.
+    pub manager: String,
+    /// First position of the commit that asked for it.
+    pub position: u64,
+    /// Which of that commit's reactions.
+    pub n: u32,
+    /// What sort of call.
+    pub kind: String,
+    /// Whom it concerns.
+    pub target: String,
+    /// How many attempts were made.
+    pub attempt: u32,
+    /// Why the last one failed; none when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When the next attempt is made, ISO 8601; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
+}
+
 /// What a manager can read: the partition as of the record it reacts to.
 pub struct Sight<'a> {
     reads: &'a mut dyn Reads,
@@ -176,7 +225,7 @@ fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
         .map_err(|e| Stop::Fault(format!("a stored row can not be read: {e}")))
 }
 
-/// Reacts to events with commands and timers.
+/// Reacts to events with commands, effects and timers.
 pub trait ProcessManager: 'static {
     /// Its name, and what it reacts to.
     const SPEC: ProcessSpec;
@@ -186,6 +235,11 @@ pub trait ProcessManager: 'static {
 
     /// What the refusal of one of its commands leads to.
     fn refused(_refused: &Refused, _sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        Ok(Vec::new())
+    }
+
+    /// What the end of one of its effects leads to: it succeeded, or was given up.
+    fn ended(_ended: &Ended, _sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
         Ok(Vec::new())
     }
 }
@@ -198,6 +252,8 @@ pub trait AnyProcessManager {
     fn react(&self, record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
     /// See [`ProcessManager::refused`].
     fn refused(&self, refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
+    /// See [`ProcessManager::ended`].
+    fn ended(&self, ended: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
 }
 
 /// Erases a process manager's type.
@@ -218,5 +274,9 @@ impl<M: ProcessManager> AnyProcessManager for Erased<M> {
 
     fn refused(&self, refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
         M::refused(refused, sight)
+    }
+
+    fn ended(&self, ended: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        M::ended(ended, sight)
     }
 }

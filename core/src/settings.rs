@@ -113,6 +113,8 @@ pub struct Settings {
     pub deadline_ms: u64,
     /// Requests that share one transaction.
     pub batch_commands_max: u32,
+    /// Outside calls that a partition makes at a time.
+    pub effects_in_flight_max: u32,
     /// Bytes of rows a partition keeps in memory.
     pub row_cache_max: u64,
     /// Bytes of one guest instance.
@@ -165,6 +167,7 @@ impl Settings {
             body_bytes_max: reader.number("body_bytes_max")?,
             deadline_ms: reader.number("deadline_ms")?,
             batch_commands_max: reader.small("batch_commands_max")?,
+            effects_in_flight_max: reader.small("effects_in_flight_max")?,
             row_cache_max: reader.number("row_cache_max")?,
             guest_memory_max: reader.number("guest_memory_max")?,
             stage_ms_max: reader.number("stage_ms_max")?,

@@ -40,6 +40,12 @@ impl Time {
         out.push_str(ascii(&self.iso()));
     }
 
+    /// So many milliseconds later.
+    #[must_use]
+    pub const fn after_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
     /// The text of [`push_iso`](Self::push_iso).
     pub fn to_iso(self) -> String {
         String::from(ascii(&self.iso()))

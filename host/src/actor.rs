@@ -25,7 +25,7 @@ use crate::sqlite::Connection;
 use crate::supervise::Supervisor;
 use crate::wasm::Module;
 use crate::world::Machine;
-use crate::{log, owner};
+use crate::{effects, log, owner};
 
 type Live = Partition<Module, SqlStore<Connection>, Machine>;
 
@@ -153,6 +153,7 @@ impl Actor {
             open.live.work();
             open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         }
+        open.make_effects();
     }
 
     fn work(&self, state: &mut Option<Open>, first: Message, inbox: &Receiver<Message>) {
@@ -198,6 +199,10 @@ impl Actor {
         let replies = self.supervised(requests, |requests| match self.open(state) {
             Ok(open) => {
                 let replies = open.live.run(requests);
+                // A test that wakes a partition wants to see what its effects came to.
+                while self.settings.test_stamps.is_some() && open.make_effects() {
+                    open.live.work();
+                }
                 self.tell(open, started);
                 (replies, open.live.take_trouble())
             }
@@ -292,6 +297,7 @@ impl Actor {
             host: "native",
             tail_events_max: self.settings.tail_events_max,
             batch_commands_max: usize::try_from(self.settings.batch_commands_max).unwrap_or(1),
+            effects_in_flight_max: self.settings.effects_in_flight_max,
             test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let live = Partition::new(self.module.clone(), store, Machine::new(), config);
@@ -310,6 +316,17 @@ struct Open {
 }
 
 impl Open {
+    /// Makes the effects that are due; false when none are. All that are made natively so far are
+    /// done at once: nothing waits for them.
+    fn make_effects(&mut self) -> bool {
+        let due = self.live.take_effects();
+        for effect in &due {
+            let ended = effects::make(effect);
+            self.live.effect_ended(effect.position, effect.n, ended.err());
+        }
+        !due.is_empty()
+    }
+
     /// How long to wait before there is something to do, when there will be.
     fn work_due(&mut self) -> Option<Duration> {
         self.live.work_due().map(Duration::from_micros)

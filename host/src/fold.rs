@@ -64,6 +64,7 @@ pub fn config(genesis: &str) -> Result<Config, String> {
         host: "native",
         tail_events_max: u64::MAX,
         batch_commands_max: 1,
+        effects_in_flight_max: 1,
         test_stamps: None,
     })
 }

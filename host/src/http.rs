@@ -138,7 +138,10 @@ impl Server {
             body,
         };
         let name = foldlog_core::http::partition_of(&request.target);
-        let reply = self.partitions.run(&name, request).await;
+        let mut reply = self.partitions.run(&name, request).await;
+        if let Some(listing) = reply.listing.take() {
+            reply = self.partitions.list(reply, listing).await;
+        }
         let mut response = self.response(&name, reply);
         if close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -147,7 +150,7 @@ impl Server {
     }
 
     fn response(&self, name: &str, reply: Reply) -> Response<Outgoing> {
-        let Reply { response: plain, export } = reply;
+        let Reply { response: plain, export, .. } = reply;
         let body = match export {
             None => Outgoing::whole(plain.body),
             Some(export) => {

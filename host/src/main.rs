@@ -21,6 +21,8 @@ mod adopt;
 mod bench;
 mod body;
 mod cli;
+mod directory;
+mod effects;
 mod ended;
 mod http;
 mod lock;

@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use foldlog_core::driver::{Export, OwnedRequest, Reply};
 use foldlog_core::errors::Code;
+use foldlog_core::protocol::Listing;
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
 use crate::actor::{Actor, Deadline, Job, Message, Page, Shared};
+use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
@@ -36,6 +38,7 @@ const PAGE_RETRY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Partitions {
     data: PathBuf,
+    directory: Arc<Directory>,
     module: Module,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
@@ -74,7 +77,8 @@ impl Partitions {
         settings: Arc<Settings>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { data, module, settings, metrics, table: Mutex::default() }
+        let directory = Arc::new(Directory::new(data.clone()));
+        Self { data, directory, module, settings, metrics, table: Mutex::default() }
     }
 
     /// Has a partition decide or answer a request.
@@ -110,6 +114,23 @@ impl Partitions {
             Some(Err(_)) => restarting(),
             None => self.late(command && taken.load(Ordering::SeqCst)),
         }
+    }
+
+    /// Fills an answer with the names of all partitions.
+    pub async fn list(&self, mut reply: Reply, listing: Listing) -> Reply {
+        let directory = self.directory.clone();
+        let (after, limit) = (listing.after.clone(), listing.wanted());
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let names = tokio::task::spawn_blocking(move || directory.names(&after, limit)).await;
+        match names.unwrap_or_else(|e| Err(e.to_string())) {
+            Ok(names) => listing.fill(&mut reply.response, &names),
+            Err(detail) => {
+                log::error("the data directory can not be read").with("detail", detail).write();
+                let detail = "the partitions can not be listed now";
+                return Reply::problem(Code::Restarting, detail);
+            }
+        }
+        reply
     }
 
     /// The answer to whoever does not wait any longer.

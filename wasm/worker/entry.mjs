@@ -1,13 +1,21 @@
 // The Worker's JavaScript: everything that waits.
 //
-// Owns sockets, request bodies, deadlines, the requests that wait for their batch, and the fresh
-// start of the Rust shim after a panic. Refuses to know what a request means: only the guest does.
+// Owns deadlines, the requests that wait for their batch, and the fresh start of the Rust shim
+// after a panic. Refuses to know what a request means: only the guest does. wasm/build.sh makes one
+// file of it and of what it imports from beside it.
 //
 // Invariants. Rust is called synchronously and never holds a promise, so a panic can leave no one
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
 import { DurableObject } from "cloudflare:workers";
+import { directory } from "./directory.mjs";
+import { EFFECT_MS_MAX, make } from "./effects.mjs";
 import guest from "./guest.wasm";
-import { Shim, __wbg_reset_state, bounds } from "./index.js";
+import {
+  isFull, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
+} from "./http.mjs";
+import { Shim, __wbg_reset_state, bounds, listed } from "./index.js";
+
+export { Directory } from "./directory.mjs";
 
 // SHA-256 of guest.wasm, which a compiled module does not tell: wasm/build.sh puts it here.
 const GUEST_SHA256 = "@GUEST_SHA256@";
@@ -15,8 +23,6 @@ const GUEST_SHA256 = "@GUEST_SHA256@";
 const DEADLINE_MARGIN_MS = 1_000;
 // Bodies waiting for one batch of an object; 128 MB are shared by all objects of the isolate.
 const WAITING_BYTES_MAX = 16 << 20;
-// Of a body that is too long so much is read to be polite.
-const DROPPED_BYTES_MAX = 8 << 20;
 // Turns of background work that one event of the object may take; the next alarm goes on.
 const TURNS_MAX = 2_000;
 // What falls due later than this is left to the alarm.
@@ -24,7 +30,6 @@ const PATIENCE_MS = 1_000;
 // After a panic in an alarm the object tries again this much later.
 const ALARM_RETRY_MS = 30_000;
 const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
-const EMPTY = new Uint8Array(0);
 
 // ---------------------------------------------------------------- the Worker: every request first
 
@@ -160,12 +165,21 @@ export class Partition extends DurableObject {
         for (const { head, body } of batch) shim.push(head, body);
         return shim.run();
       });
-      this.#resetIfFailed();
+      this.#afterTurn();
     } catch {
       replies = [];
     }
     this.#work();
-    batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
+    const answered = () =>
+      batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
+    // A test that wakes a partition wants to see what its effects came to.
+    if (this.env.TEST_STAMPS && this.#attempts.size > 0) this.#settled().then(answered);
+    else answered();
+  }
+
+  async #settled() {
+    while (this.#attempts.size > 0) await Promise.all(this.#attempts);
+    await this.#work();
   }
 
   #inTime({ method, since, answer }) {
@@ -176,10 +190,29 @@ export class Partition extends DurableObject {
 
   // A write failed: what is stored decides, so the object has to start from there. Not before
   // this turn is over, and never from within Rust, where it would stop the whole isolate.
-  #resetIfFailed() {
+  // Otherwise what was asked for of the outside is attempted now: the platform lets no call out
+  // before the writes that led to it are safe.
+  #afterTurn() {
     if (this.#rust((shim) => shim.failed())) {
       setTimeout(() => this.ctx.abort("a write failed"), 0);
+      return;
     }
+    for (const effect of this.#rust((shim) => shim.take_effects(EFFECT_MS_MAX))) {
+      const attempt = this.#attempt(effect).finally(() => this.#attempts.delete(attempt));
+      this.#attempts.add(attempt);
+    }
+  }
+
+  // Calls under way. Nothing waits for them: what they came to is an input like any other.
+  #attempts = new Set();
+  async #attempt([position, n, kind, data]) {
+    const error = await make(this.env, kind, data);
+    try {
+      this.#rust((shim) => shim.effect_ended(position, n, error));
+    } catch {
+      return; // Told already. The effect is still due, and found so by whoever wakes the partition.
+    }
+    this.#work();
   }
 
   // Never throws: what is wrong with one answer is no one else's loss.
@@ -193,7 +226,7 @@ export class Partition extends DurableObject {
     }
   }
 
-  #response(method, status, head, bytes, after, to) {
+  #response(method, status, head, bytes, after, to, listing) {
     const headers = head === "" ? [] : head.split("\n").map((line) => {
       const colon = line.indexOf(": ");
       return [line.slice(0, colon), line.slice(colon + 2)];
@@ -201,7 +234,29 @@ export class Partition extends DurableObject {
     let body = bytes;
     if (method === "HEAD" || status === 204 || status === 304) body = null;
     else if (after !== undefined) body = this.#export(bytes, after, to);
+    if (listing !== undefined) return this.#listed(method, headers, listing);
     return new Response(body, { status, headers });
+  }
+
+  // The names of all partitions: the directory's, and the default one where it exists.
+  async #listed(method, headers, [after, limit, link]) {
+    try {
+      const [names, main] = await Promise.all([
+        directory(this.env).names(after, limit + 1),
+        after < "main" ? this.env.PARTITION.getByName("main").fetch("http://main/log/head") : null,
+      ]);
+      if (main !== null) {
+        const { position } = await main.json();
+        if (position > 0) names.push("main");
+        names.sort();
+      }
+      const [body, next] = rust(() => listed(after, limit, link, names));
+      if (next !== "") headers.push(["Link", next]);
+      return new Response(method === "HEAD" ? null : body, { headers });
+    } catch (error) {
+      log("directory", error);
+      return unanswered(method, "the directory of partitions did not answer");
+    }
   }
 
   // A page is read when the one before has been taken: a slow reader costs no memory.
@@ -253,7 +308,7 @@ export class Partition extends DurableObject {
       await new Promise((resolve) => setTimeout(resolve, wait));
       try {
         this.#rust((shim) => shim.work());
-        this.#resetIfFailed();
+        this.#afterTurn();
       } catch {
         return; // Told already; the alarm that every write sets tries again.
       }
@@ -264,8 +319,9 @@ export class Partition extends DurableObject {
   async alarm() {
     try {
       this.#rust((shim) => shim.wake());
-      this.#resetIfFailed();
+      this.#afterTurn();
       await this.#work();
+      await this.#settled();
     } catch {
       try {
         await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_MS);
@@ -325,75 +381,4 @@ function rust(use) {
     log("restart", error);
     throw error;
   }
-}
-
-// ---------------------------------------------------------------- bodies and answers
-
-// All bytes, or null when there are more than `max`. Of those some are read and dropped: a client
-// that is still sending would not see the answer.
-async function readBody(request, max) {
-  if (request.body === null) return EMPTY;
-  const declared = Number(request.headers.get("content-length") ?? NaN);
-  if (declared <= max) return new Uint8Array(await request.arrayBuffer());
-  if (declared > max + DROPPED_BYTES_MAX) return null;
-  const parts = [];
-  let length = 0;
-  for await (const part of request.body) {
-    length += part.length;
-    if (length <= max) parts.push(part);
-    else parts.length = 0;
-    if (length > max + DROPPED_BYTES_MAX) break;
-  }
-  return length > max ? null : joined(parts, length);
-}
-
-function joined(parts, length) {
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    body.set(part, at);
-    at += part.length;
-  }
-  return body;
-}
-
-function isRead(method) {
-  return method === "GET" || method === "HEAD" || method === "OPTIONS";
-}
-
-// SQLite undoes the transaction that finds no room.
-function isFull(error) {
-  return String(error?.message).includes("SQLITE_FULL");
-}
-
-function storageFull(method) {
-  const detail = "the store is full; the command was not done, reads go on";
-  return problem(method, 507, "storage-full", "The store is full", detail);
-}
-
-// No answer came: of a command no one knows whether it was done, a read can simply be repeated.
-function unanswered(method, what) {
-  if (isRead(method)) {
-    const title = "The partition is restarting; certainly not done";
-    return problem(method, 503, "restarting", title, what);
-  }
-  const detail = what + "; repeat the command with its Idempotency-Key";
-  return problem(method, 503, "unknown-outcome", "It may or may not have been done", detail);
-}
-
-function overloaded(method, detail) {
-  return problem(method, 503, "overloaded", "Too much at once; certainly not done", detail);
-}
-
-// The same form as the core's problems.
-function problem(method, status, code, title, detail) {
-  const headers = { "Content-Type": "application/problem+json" };
-  if (status === 503) headers["Retry-After"] = "1";
-  const body = JSON.stringify({ type: "urn:foldlog:" + code, title, status, detail });
-  return new Response(method === "HEAD" ? null : body, { status, headers });
-}
-
-function log(event, error) {
-  const detail = String(error?.message ?? error).slice(0, 500);
-  console.error(JSON.stringify({ level: "error", event, detail }));
 }

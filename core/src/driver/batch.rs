@@ -6,19 +6,18 @@
 //! Invariant (law 3): no reply of a batch exists before its block is stored, reads and rejections
 //! included, since they may have seen what the batch proposed.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::call::{call, stage_one};
-use super::hashes::{Hashes, fill};
-use super::partition::{Failure, Live, take_checkpoint};
+use super::call::stage_one;
+use super::hashes::fill;
+use super::partition::Failure;
+use super::seal::store_batch;
 use super::{
-    Export, Guest, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Trouble, Write,
-    stamps::test_stamp, supervise::unhealthy,
+    Export, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Trouble, stamps::test_stamp,
+    supervise::unhealthy, wakes::Wakes,
 };
-use crate::chain;
 use crate::errors::Code;
-use crate::protocol::{Block, ExportFrom, Input, Kind, Op, Outcome, Response, Stamp, Wake, What};
+use crate::protocol::{EffectResult, ExportFrom, Input, Kind, Outcome, Response, Stamp, What};
 
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
 struct Waiting {
@@ -36,6 +35,12 @@ enum Asked {
         /// How often it trapped.
         traps: u8,
     },
+    /// What an attempt at an effect came to.
+    Result {
+        result: EffectResult,
+        /// How often it trapped.
+        traps: u8,
+    },
 }
 
 impl Waiting {
@@ -47,15 +52,23 @@ impl Waiting {
         Self::new(Asked::Wake { timers, traps: 0 })
     }
 
+    /// Nobody waits for an answer.
+    const fn is_system(&self) -> bool {
+        !matches!(self.what, Asked::Request(_))
+    }
+
     const fn is_wake(&self) -> bool {
         matches!(self.what, Asked::Wake { .. })
     }
 
-    fn message(&self) -> What<'_> {
+    fn message(&self, wakes: &Wakes, running_max: u32) -> What<'_> {
         match &self.what {
             Asked::Request(request) => What::Request(request.message()),
             Asked::Wake { timers, traps } => {
-                What::Wake(Wake { timers: *timers, trapped: *traps >= TRAPS_MAX })
+                What::Wake(wakes.message(*timers, *traps >= TRAPS_MAX, running_max))
+            }
+            Asked::Result { result, traps } => {
+                What::Result(EffectResult { trapped: *traps >= TRAPS_MAX, ..result.clone() })
             }
         }
     }
@@ -86,13 +99,25 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         self.run_all(&mut waiting);
         self.work_of_test();
         let lost = || Reply::problem(Code::Internal, "the input was lost");
-        let clients = waiting.into_iter().filter(|input| !input.is_wake());
+        let clients = waiting.into_iter().filter(|input| !input.is_system());
         clients.map(|input| input.reply.unwrap_or_else(lost)).collect()
     }
 
     /// Does what the system itself wants done now; `timers` too.
     pub(super) fn run_wakes(&mut self, timers: bool) {
         self.run_all(&mut alloc::vec![Waiting::wake(timers)]);
+    }
+
+    /// Settles what attempts at effects came to. What could not be settled is attempted again.
+    pub(super) fn run_results(&mut self, results: Vec<EffectResult>) {
+        let inputs = results.into_iter().map(|result| Asked::Result { result, traps: 0 });
+        let mut waiting = inputs.map(Waiting::new).collect();
+        self.run_all(&mut waiting);
+        for input in &waiting {
+            if let Asked::Result { result, .. } = &input.what {
+                self.wakes.stopped(result, input.reply.is_none());
+            }
+        }
     }
 
     fn run_all(&mut self, waiting: &mut Vec<Waiting>) {
@@ -104,7 +129,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 self.give_up(waiting.get_mut(from..), &failure);
                 break;
             }
-            if self.wake_due() == Some(0) && !waiting.get(from).is_some_and(Waiting::is_wake) {
+            if self.wake_due() == Some(0) && !waiting.get(from).is_some_and(Waiting::is_system) {
                 waiting.insert(from, Waiting::wake(self.timers_run()));
                 to = to.saturating_add(1);
             }
@@ -136,11 +161,11 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         let Some(input) = input else { return true };
         let problem = Reply::problem(Code::Internal, "the decision failed; nothing was stored");
         match &mut input.what {
-            Asked::Wake { traps, .. } if *traps < TRAPS_MAX => {
+            Asked::Wake { traps, .. } | Asked::Result { traps, .. } if *traps < TRAPS_MAX => {
                 *traps = traps.saturating_add(1);
                 return false;
             }
-            Asked::Wake { .. } => self.wake_failed(),
+            Asked::Wake { .. } | Asked::Result { .. } => self.wake_failed(),
             Asked::Request(_) => {}
         }
         input.reply = Some(problem);
@@ -173,15 +198,23 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 (None, None) => Stamp { clock: self.world.clock(), entropy: self.world.entropy() },
             };
             input.stamp = Some(stamp);
-            let message = Input { stamp, what: input.message(), process };
-            let outcome = match stage_one(live, &mut self.store, &message) {
+            let what = input.message(&self.wakes, self.config.effects_in_flight_max);
+            let outcome = match stage_one(live, &mut self.store, &Input { stamp, what, process }) {
                 Ok(outcome) => outcome,
                 Err(failure) => {
                     self.live = None;
-                    return self.after_failure(failure, this, input.is_wake());
+                    staged.iter().for_each(|(_, outcome)| self.wakes.not_stored(outcome));
+                    return self.after_failure(failure, this, input.is_system());
                 }
             };
-            if !input.is_wake() {
+            if let Asked::Result { result, .. } = &input.what {
+                let unsettled = outcome.proposed.is_none();
+                self.wakes.stopped(result, unsettled);
+                if unsettled {
+                    self.wake_failed();
+                }
+            }
+            if !input.is_system() {
                 self.timings.add(self.world.micros().saturating_sub(started));
             }
             self.note_wakes(&outcome);
@@ -237,6 +270,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 self.report(&failure);
                 self.in_trouble(&failure);
                 for (index, outcome) in &outcomes {
+                    self.wakes.not_stored(outcome);
                     if let Some(input) = waiting.get_mut(*index) {
                         input.reply = Some(failed_reply(&failure, outcome));
                     }
@@ -256,6 +290,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 }
                 Kind::Read | Kind::System => {}
             }
+            self.wakes.stored(&mut outcome.effects);
             for hole in &outcome.holes {
                 fill(&mut outcome.response, *hole, &hashes);
             }
@@ -274,7 +309,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 ExportFrom::After(after) => Export { after, to },
             });
             if let Some(input) = waiting.get_mut(*index) {
-                input.reply = Some(Reply { response, export });
+                input.reply = Some(Reply { response, export, listing: outcome.listing.take() });
             }
         }
     }
@@ -315,58 +350,6 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     pub(super) fn report(&mut self, failure: &Failure) {
         self.failures.push(alloc::format!("{failure}"));
     }
-}
-
-/// Takes the commits out of the guest, seals them, and stores them in one transaction.
-fn store_batch<G: Guest, T: Store>(
-    live: &mut Live<G>,
-    store: &mut T,
-    outcomes: &[(usize, Outcome)],
-    checkpoint: bool,
-) -> Result<Hashes, Failure> {
-    let mut hashes = Hashes::default();
-    if !outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
-        hashes.by_last.insert(0, live.head.genesis);
-        hashes.by_last.insert(live.head.position, live.head.hash);
-        return Ok(hashes);
-    }
-    let mut write = Write::default();
-    let mut sealed: Vec<(u64, u64, String)> = Vec::new();
-    let unsealed = |line: &str| {
-        Failure::Refused(alloc::format!("not a commit line: {}", line.get(..80).unwrap_or(line)))
-    };
-    hashes.by_last.insert(live.head.position, live.head.hash);
-    loop {
-        let block: Block = call(&mut live.guest, Op::TakeBlock, &())?;
-        if let Some(genesis) = block.genesis {
-            let (line, hash) =
-                chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
-            write.blocks.extend(chain::pack([(0, 0, line)]));
-            live.head.genesis = hash;
-            live.head.hash = hash;
-        }
-        for (first, last, line) in block.commits {
-            let (line, hash) =
-                chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
-            live.head.hash = hash;
-            hashes.by_last.insert(last, hash);
-            sealed.push((first, last, line));
-        }
-        if !block.more {
-            break;
-        }
-    }
-    hashes.by_last.insert(0, live.head.genesis);
-    write.blocks.extend(chain::pack(sealed));
-    live.changed = true;
-    let position =
-        if checkpoint { Some(take_checkpoint(&mut live.guest, &mut write)?) } else { None };
-    store.write(&write)?;
-    if let Some(position) = position {
-        live.head.checkpoint = position;
-        live.changed = false;
-    }
-    Ok(hashes)
 }
 
 /// What an input is told whose batch could not be stored.

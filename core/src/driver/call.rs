@@ -49,7 +49,7 @@ pub(super) fn stage_one<G: Guest, T: Store>(
                 let answers = store.read(&queries)?;
                 step = call(&mut live.guest, Op::Supply, &answers)?;
             }
-            StageStep::Done(outcome) => break outcome,
+            StageStep::Done(outcome) => break *outcome,
         }
     };
     if let Some(position) = outcome.proposed {

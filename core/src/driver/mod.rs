@@ -23,6 +23,7 @@ mod partition;
 mod rebuild;
 mod request;
 mod schema;
+mod seal;
 mod sqlite;
 mod stamps;
 mod timings;

@@ -34,6 +34,8 @@ pub struct Config {
     pub tail_events_max: u64,
     /// Of the system's own commands at most so many are done in one batch.
     pub batch_commands_max: usize,
+    /// Effects that the host attempts at a time.
+    pub effects_in_flight_max: u32,
     /// Stamps that follow from the log, for tests.
     pub test_stamps: Option<TestStamps>,
 }
@@ -195,6 +197,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         process.p50_micros = self.timings.percentile(500);
         process.p99_micros = self.timings.percentile(990);
         process.standing = self.standing();
+        process.running = self.wakes.running();
         process.checkpoint = self.live.as_ref().map_or(0, |live| live.head.checkpoint);
         process
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::chain;
 use crate::errors::{Code, problem};
-use crate::protocol::{Body, Request, Response};
+use crate::protocol::{Body, Listing, Request, Response};
 
 /// An HTTP request, owned, as a host hands it over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Reply {
     /// When set, the body goes on with all commits after this position, a line each, up to the
     /// head of now: read them with [`Partition::page`].
     pub export: Option<Export>,
+    /// When set, the host fills the body with its partitions' names: [`Listing::fill`].
+    pub listing: Option<Listing>,
 }
 
 /// The range of an export, bounds in positions: `after < p <= to`.
@@ -96,6 +98,11 @@ impl OwnedRequest {
 impl Reply {
     /// An answer in the form of RFC 9457, made without the guest.
     pub fn problem(code: Code, detail: &str) -> Self {
-        Self { response: problem(code, detail, &[]), export: None }
+        Self::of(problem(code, detail, &[]))
+    }
+
+    /// An answer that is all there is to it.
+    pub const fn of(response: Response) -> Self {
+        Self { response, export: None, listing: None }
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn unhealthy(reason: &str, partition: &str, host: &str) -> Reply {
     body.push('}');
     let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
     let response = Response { status: 503, headers, body: body.into_bytes() };
-    Reply { response, export: None }
+    Reply::of(response)
 }
 
 #[cfg(test)]

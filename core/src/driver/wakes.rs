@@ -1,15 +1,22 @@
-//! Wakes: when the system's own commands get their turn, beside clients and slices.
+//! Wakes: when the system's own commands and effects get their turn, beside clients and slices.
 //!
 //! Owns what the driver remembers of them, and what a host asks between batches: is there anything
-//! to do, and when ([`Partition::work_due`], [`Partition::work`]). Refuses to know what is due:
-//! the log says that, and the guest reads it.
+//! to do, and when ([`Partition::work_due`], [`Partition::work`]), and what is there to attempt
+//! ([`Partition::take_effects`], answered by [`Partition::effect_ended`]). Refuses to know what is
+//! due: the log says that, and the guest reads it.
 //!
-//! Invariant: nothing here has to survive. Whoever opens the partition stages a wake, and that
-//! finds all that waits. With test stamps timers and slices run in `POST /test/wake` only.
+//! Invariants: nothing here has to survive. Whoever opens the partition stages a wake, and that
+//! finds all that waits. An effect is handed out after the commit that asks for it is stored, and
+//! not again before its attempt ended. With test stamps timers, effects and slices run in
+//! `POST /test/wake` only.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::{OwnedRequest, Partition, Reply, Spawn, Store, World};
 use crate::errors::Code;
-use crate::protocol::{Kind, Outcome, Response};
+use crate::protocol::{EffectCall, EffectResult, Kind, Outcome, Response, Wake};
 use crate::time::Time;
 
 /// What is known of what waits.
@@ -24,6 +31,12 @@ pub(super) struct Wakes {
     wait_until_micros: u64,
     /// A test asked for all that is due.
     woken: bool,
+    /// Effects that are being attempted, or are about to be.
+    running: BTreeSet<(u64, u32)>,
+    /// Those of them that the host did not take yet.
+    ready: Vec<EffectCall>,
+    /// What attempts came to, not yet settled.
+    results: Vec<EffectResult>,
 }
 
 /// The wait after the first failure; it doubles to 256 times that.
@@ -38,22 +51,75 @@ impl Wakes {
     pub(super) const fn opened(&mut self, any: bool) {
         self.due = any;
     }
+
+    /// The message of a wake.
+    pub(super) fn message(&self, timers: bool, trapped: bool, running_max: u32) -> Wake {
+        let count = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+        Wake { timers, trapped, running: self.running(), room: running_max.saturating_sub(count) }
+    }
+
+    /// The effects that are being attempted.
+    pub(super) fn running(&self) -> Vec<(u64, u32)> {
+        self.running.iter().copied().collect()
+    }
+
+    /// What a wake handed out can be attempted: all that led to it is stored.
+    pub(super) fn stored(&mut self, effects: &mut Vec<EffectCall>) {
+        self.ready.append(effects);
+    }
+
+    /// A batch was given up, and with it what its wakes handed out.
+    pub(super) fn not_stored(&mut self, outcome: &Outcome) {
+        for effect in &outcome.effects {
+            self.running.remove(&(effect.position, effect.n));
+        }
+        self.due |= !outcome.effects.is_empty();
+    }
+
+    /// An attempt is over; when that could not be settled, the effect is due again.
+    pub(super) fn stopped(&mut self, result: &EffectResult, unsettled: bool) {
+        self.running.remove(&(result.position, result.n));
+        self.due |= unsettled;
+    }
 }
 
 impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Whether [`Self::work`] should be called, and in how many microseconds. A host asks when it
     /// is idle, and after each batch.
     pub fn work_due(&mut self) -> Option<u64> {
+        let result = (!self.wakes.results.is_empty()).then_some(0);
         let (wake, slice) = (self.wake_due(), self.slices_due());
-        wake.into_iter().chain(slice).min()
+        result.into_iter().chain(wake).chain(slice).min()
+    }
+
+    /// Effects to attempt now, each once; the host tells of every one how that ended.
+    pub fn take_effects(&mut self) -> Vec<EffectCall> {
+        core::mem::take(&mut self.wakes.ready)
+    }
+
+    /// How many effects are being attempted.
+    pub fn effects_running(&self) -> usize {
+        self.wakes.running.len()
+    }
+
+    /// What an attempt came to; [`Self::work`] settles it.
+    pub fn effect_ended(&mut self, position: u64, n: u32, error: Option<String>) {
+        self.wakes.results.push(EffectResult { position, n, error, trapped: false });
     }
 
     /// Does some milliseconds of what is due. What went wrong is told by [`Self::take_failures`].
     pub fn work(&mut self) {
-        if self.wake_due() == Some(0) {
+        let results = core::mem::take(&mut self.wakes.results);
+        if !results.is_empty() {
+            self.run_results(results);
+        } else if self.wake_due() == Some(0) {
             self.run_wakes(self.timers_run());
         } else if self.slices_due() == Some(0) {
-            self.slice();
+            return self.slice();
+        }
+        // What keeps the partition from working keeps it from waking too.
+        if self.trouble.is_some() {
+            self.wake_failed();
         }
     }
 
@@ -85,6 +151,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 self.wakes.due = outcome.wake;
                 self.wakes.at = outcome.wake_at;
                 self.wakes.failures = 0;
+                let handed = outcome.effects.iter().map(|effect| (effect.position, effect.n));
+                self.wakes.running.extend(handed);
             }
             _ => self.wakes.due |= outcome.wake,
         }
@@ -126,7 +194,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         self.wakes.woken = true;
         let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
         let response = Response { status: 200, headers, body: b"{\"ok\":true}".to_vec() };
-        Some(Reply { response, export: None })
+        Some(Reply::of(response))
     }
 
     /// Does all that is due when a test asked for it, after the batch is stored.

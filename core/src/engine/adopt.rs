@@ -1,6 +1,6 @@
 //! Whose log it is: the newest incarnation that the log tells, and the commit that tells a new one.
 //!
-//! Owns the form of `Partition.Adopted`. Refuses to know which incarnation a host may act for: the
+//! Owns the form of `Partition.Adopted`, with which the log also asks to be listed at its new host. Refuses to know which incarnation a host may act for: the
 //! driver compares (law 7).
 
 use alloc::borrow::Cow;
@@ -12,6 +12,7 @@ use super::Engine;
 use super::access::Access;
 use super::apply::{self, FoldStop, Taken, split_state};
 use super::propose::Proposal;
+use super::react::Reacting;
 use super::refold::Missing;
 use super::views::STREAMS;
 use crate::chain::unhex;
@@ -61,9 +62,13 @@ impl Engine {
             data: &data,
             ..commit::Event::default()
         };
+        // Where the log goes on, the partition may not be known yet.
+        let mut asking = Reacting::off();
+        asking.list_partition(&self.partition);
         let commit = Commit {
             position: self.head.position.saturating_add(1),
             time: Cow::Owned(now.to_iso()),
+            reactions: asking.text(),
             clock: (now != stamp.clock).then(|| Cow::Owned(stamp.clock.to_iso())),
             settings: (self.head.settings != self.settings).then_some(self.settings.as_str()),
             guest: (self.head.guest != self.guest).then_some(Cow::Borrowed(self.guest.as_str())),

@@ -75,7 +75,7 @@ pub struct Folded {
     policy: Option<Policy>,
     faults: Vec<(ViewId, Fault)>,
     /// The log goes on under another incarnation.
-    incarnation: Option<[u8; 16]>,
+    pub(super) incarnation: Option<[u8; 16]>,
     /// Pending rows that came and went.
     pub(super) pending: pending::Change,
 }
@@ -108,7 +108,7 @@ pub fn apply_stored(
     commit: &Commit<'_>,
 ) -> Result<Folded, FoldStop> {
     let folded = apply(engine, access, commit, &mut |_, _| Ok(()))?;
-    pending::take(access, commit, folded)
+    pending::take(engine, access, commit, folded)
 }
 
 /// Applies a commit to the rows that `access` sees, but for what it opens and closes. Misses are
@@ -347,6 +347,7 @@ impl Engine {
         self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots);
         self.head.due_now = self.head.due_now.saturating_add_signed(folded.pending.now);
         self.head.timers = self.head.timers.saturating_add_signed(folded.pending.timers);
+        self.head.effects = self.head.effects.saturating_add_signed(folded.pending.effects);
         if let Some(guest) = folded.guest.take() {
             self.head.guest = guest;
         }

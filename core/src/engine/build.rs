@@ -35,6 +35,8 @@ pub(super) struct Made {
     pub version: u64,
     /// What the decision drew.
     pub entropy: Option<[u8; 16]>,
+    /// No manager is run.
+    pub silent: bool,
 }
 
 /// A commit, ready to be proposed.
@@ -60,7 +62,7 @@ impl Engine {
         mut made: Made,
     ) -> Result<Result<Built, Problem>, FoldStop> {
         let depth = input.cause.map_or(0, |caused| caused.depth).saturating_add(1);
-        let mut reacting = Reacting::new(depth);
+        let mut reacting = if made.silent { Reacting::off() } else { Reacting::new(depth) };
         let built = self.build(access, input, &made, &mut reacting)?;
         if let Some(name) = reacting.not_live {
             let detail = format!("a process manager reads projection {name}, which is not live");
@@ -127,12 +129,15 @@ impl Engine {
         let folded = apply::apply(self, access, &commit, &mut |access, record| {
             reacting.react(self, access, record)
         })?;
+        if genesis.is_some() {
+            reacting.list_partition(&self.partition);
+        }
         commit.reactions = reacting.text();
         let line = commit.line();
         if let Some(problem) = too_much(&line, commit.last_position()) {
             return Ok(Err(problem));
         }
-        let folded = pending::take(access, &commit, folded)?;
+        let folded = pending::take(self, access, &commit, folded)?;
         let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
         Ok(Ok(Built { answered, line, folded, genesis }))
     }

@@ -18,6 +18,7 @@ mod cache;
 mod checkpoint;
 mod keys;
 mod open;
+pub mod outbox;
 mod overlay;
 mod pending;
 pub mod postings;
@@ -27,6 +28,7 @@ mod refold;
 mod rebuild;
 mod repeats;
 mod search;
+mod settle;
 pub mod snapshots;
 mod views;
 mod wake;
@@ -47,6 +49,7 @@ pub use open::OpenError;
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
+pub use react::LIST_PARTITION;
 pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
 pub use repeats::position_of;
@@ -116,12 +119,14 @@ pub struct Head {
     pub due_now: u64,
     /// System commands that wait for their time.
     pub timers: u64,
+    /// Effects that did not come to an end yet.
+    pub effects: u64,
 }
 
 impl Head {
     /// Whether a wake would find anything.
     pub const fn waits(&self) -> bool {
-        self.due_now > 0 || self.timers > 0
+        self.due_now > 0 || self.timers > 0 || self.effects > 0
     }
 }
 

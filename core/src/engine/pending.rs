@@ -1,7 +1,8 @@
 //! Pending rows: what process managers asked for and is not done yet.
 //!
 //! Owns their keys and bytes, and how a commit opens and closes them: opened by its reactions,
-//! closed by its cause. Refuses to know what a reaction wants; payloads stay in the log.
+//! closed by its cause. Effects have rows of their own (`outbox`). Refuses to know what a reaction
+//! wants; payloads stay in the log.
 //!
 //! Rows: `r` + position + n → the reaction's place in time; `d` + due + position + n → nothing, in
 //! the order in which reactions fall due; `t` + manager + 0 + key → which timer has that key.
@@ -16,12 +17,14 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::Engine;
 use super::access::Access;
 use super::apply::{FoldStop, Folded};
+use super::outbox;
 use super::views::PENDING;
 use crate::commit::Commit;
 use crate::json::{members, push_string, string, unsigned};
-use crate::process::{Ordered, Reaction};
+use crate::process::{Effect, Ordered, Reaction};
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -52,7 +55,7 @@ pub struct Recorded<'a> {
     pub depth: u32,
     /// Index of the event that it reacts to.
     pub event: u32,
-    /// `command`, `timer` or `cancel`; others are of a later version.
+    /// `command`, `effect`, `timer` or `cancel`; others are of a later version.
     pub kind: Cow<'a, str>,
     /// By kind.
     pub payload: &'a str,
@@ -60,7 +63,7 @@ pub struct Recorded<'a> {
     pub due: Option<Time>,
 }
 
-fn broken(what: &str) -> Stop {
+pub(super) fn broken(what: &str) -> Stop {
     Stop::Fault(format!("a recorded reaction can not be read: {what}"))
 }
 
@@ -76,6 +79,7 @@ pub fn record(out: &mut String, manager: &str, place: (u32, u32, u32), reaction:
     }
     let (kind, key, command, due) = match reaction {
         Reaction::Command(command) => ("command", None, Some(command), None),
+        Reaction::Effect(_) => ("effect", None, None, None),
         Reaction::Timer { key, due, command } => ("timer", Some(key), Some(command), Some(*due)),
         Reaction::Cancel { key } => ("cancel", Some(key), None, None),
     };
@@ -89,12 +93,24 @@ pub fn record(out: &mut String, manager: &str, place: (u32, u32, u32), reaction:
     if let Some(key) = key {
         text("key", key);
     }
+    let mut data = None;
     if let Some(command) = command {
         text("aggregateType", &command.aggregate_type);
         text("aggregateId", &command.aggregate_id);
         text("command", &command.command);
+        data = Some(&command.data);
+    }
+    if let Reaction::Effect(effect) = reaction {
+        text("kind", &effect.kind);
+        text("target", &effect.target);
+        if let Some(deadline) = effect.deadline {
+            text("deadline", &deadline.to_iso());
+        }
+        data = Some(&effect.data);
+    }
+    if let Some(data) = data {
         out.push_str(",\"data\":");
-        out.push_str(&command.data);
+        out.push_str(data);
     }
     out.push('}');
     if let Some(due) = due {
@@ -137,15 +153,34 @@ fn one(element: &str) -> Result<Recorded<'_>, Stop> {
 impl Recorded<'_> {
     /// The command that is asked for.
     pub fn command(&self) -> Result<Ordered, Stop> {
-        let member = |name: &str| self.member(name).ok_or_else(|| broken(name));
-        let text =
-            |name: &str| string(member(name)?).map(Cow::into_owned).ok_or_else(|| broken(name));
         Ok(Ordered {
-            aggregate_type: text("aggregateType")?,
-            aggregate_id: text("aggregateId")?,
-            command: text("command")?,
-            data: member("data")?.to_string(),
+            aggregate_type: self.text("aggregateType")?,
+            aggregate_id: self.text("aggregateId")?,
+            command: self.text("command")?,
+            data: self.data()?,
         })
+    }
+
+    /// The effect that is asked for.
+    pub fn effect(&self) -> Result<Effect, Stop> {
+        let deadline = self.member("deadline").map(|_| self.text("deadline")).transpose()?;
+        let deadline =
+            deadline.map(|time| Time::parse_iso(&time).ok_or_else(|| broken("deadline")));
+        Ok(Effect {
+            kind: self.text("kind")?,
+            target: self.text("target")?,
+            data: self.data()?,
+            deadline: deadline.transpose()?,
+        })
+    }
+
+    fn text(&self, name: &str) -> Result<String, Stop> {
+        let text = self.member(name).and_then(string).map(Cow::into_owned);
+        text.ok_or_else(|| broken(name))
+    }
+
+    fn data(&self) -> Result<String, Stop> {
+        self.member("data").map(ToString::to_string).ok_or_else(|| broken("data"))
     }
 
     fn member(&self, name: &str) -> Option<&str> {
@@ -191,22 +226,34 @@ pub struct Change {
     pub now: i64,
     /// Due at a time.
     pub timers: i64,
+    /// Effects.
+    pub effects: i64,
     /// Something was opened or closed.
     pub any: bool,
 }
 
 /// Opens and closes what a commit opens and closes.
-fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Stop> {
+fn apply(
+    access: &mut Access<'_>,
+    commit: &Commit<'_>,
+    incarnation: [u8; 16],
+) -> Result<Change, Stop> {
     let mut change = Change::default();
     if let Some(cause) = &commit.cause {
         let which = (cause.position, cause.n);
-        let waits = waits(access, which)?.ok_or_else(|| {
-            Stop::Fault(format!("its cause, {}/{}, is not open", cause.position, cause.n))
-        })?;
-        close(access, which, &waits, &mut change);
+        match waits(access, which)? {
+            Some(waits) => close(access, which, &waits, &mut change),
+            None => outbox::settle(access, which, commit, &mut change)?,
+        }
     }
     for reaction in recorded(commit)? {
         let which = (commit.position, reaction.n);
+        if reaction.kind == "effect" {
+            outbox::open(access, commit, &reaction, incarnation)?;
+            change.effects = change.effects.saturating_add(1);
+            change.any = true;
+            continue;
+        }
         let timer = reaction.key();
         if let Some(key) = &timer {
             let row = timer_key(&reaction.manager, key);
@@ -236,6 +283,7 @@ fn apply(access: &mut Access<'_>, commit: &Commit<'_>) -> Result<Change, Stop> {
 
 /// The same, as part of applying a commit.
 pub(super) fn take(
+    engine: &Engine,
     access: &mut Access<'_>,
     commit: &Commit<'_>,
     mut folded: Folded,
@@ -243,7 +291,8 @@ pub(super) fn take(
     if commit.cause.is_none() && commit.reactions.is_none() {
         return Ok(folded);
     }
-    match apply(access, commit) {
+    let incarnation = folded.incarnation.unwrap_or(engine.head.incarnation);
+    match apply(access, commit, incarnation) {
         Ok(change) => folded.pending = change,
         Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
         Err(Stop::Fault(what)) => {
@@ -268,7 +317,9 @@ const fn count(change: &mut Change, due: Time, by: i64) {
     change.any = true;
 }
 
-fn decoded<T: for<'de> Deserialize<'de>>(bytes: Option<&[u8]>) -> Result<Option<T>, Stop> {
+pub(super) fn decoded<T: for<'de> Deserialize<'de>>(
+    bytes: Option<&[u8]>,
+) -> Result<Option<T>, Stop> {
     let read = |bytes| postcard::from_bytes(bytes).map_err(|e| Stop::Fault(e.to_string()));
     bytes.map(read).transpose()
 }

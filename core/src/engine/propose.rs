@@ -277,7 +277,7 @@ impl Engine {
                 events: Vec::new(),
             })
             .into(),
-            Ok(events) => Verdict::Made(Made { events, appended, version, entropy }),
+            Ok(events) => Verdict::Made(Made { events, appended, version, entropy, silent: false }),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Owns which managers a record reaches and how deep reactions may go. Refuses to know what they
 //! ask for. Nothing here runs when a stored commit is folded.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
@@ -11,10 +12,17 @@ use super::propose::EngineReads;
 use super::{Engine, pending};
 use crate::commit::Commit;
 use crate::decider::Appended;
+use crate::ids;
 use crate::json::push_string;
-use crate::process::{AnyProcessManager, DEPTH_MAX, REFUSED, Refused, STOPPED, SYSTEM, Sight};
+use crate::process::{
+    AnyProcessManager, DEPTH_MAX, DROPPED, Effect, Ended, PARTITION, REFUSED, Reaction, Refused,
+    STOPPED, SUCCEEDED, SYSTEM, Sight,
+};
 use crate::read::Stop;
 use crate::record::Record;
+
+/// The kind of effect that lists a partition; its data are `{"partition"}`.
+pub const LIST_PARTITION: &str = "list-partition";
 
 /// What one commit's events lead to.
 #[derive(Debug, Default)]
@@ -49,6 +57,21 @@ impl Reacting {
         Some(&self.text)
     }
 
+    /// Asks for the partition to be listed where hosts look for partitions. Everybody knows the
+    /// default one.
+    pub fn list_partition(&mut self, name: &str) {
+        if name == ids::DEFAULT_PARTITION {
+            return;
+        }
+        let mut data = String::from("{\"partition\":");
+        push_string(&mut data, name);
+        data.push('}');
+        let (kind, target) = (LIST_PARTITION.into(), "directory".into());
+        let effect = Reaction::Effect(Effect { kind, target, data, deadline: None });
+        pending::record(&mut self.text, PARTITION, (self.n, 1, 0), &effect);
+        self.n = self.n.saturating_add(1);
+    }
+
     /// Runs the managers that a record reaches, in the registry's order.
     pub fn react(
         &mut self,
@@ -73,24 +96,13 @@ impl Reacting {
         manager: &dyn AnyProcessManager,
     ) -> Result<(), Stop> {
         let spec = manager.spec();
-        let of_system = record.aggregate_type == SYSTEM;
-        let refused =
-            of_system && record.event_type() == REFUSED && record.aggregate_id == spec.name;
-        let mut wanted = spec.reacts_to.iter();
-        let reached = !of_system
-            && wanted.any(|(aggregate_type, event_type)| {
-                *event_type == record.event_type() && *aggregate_type == record.aggregate_type
-            });
-        if !refused && !reached {
-            return Ok(());
-        }
-        let refusal = if refused { read_refusal(access, record)? } else { Refused::default() };
+        let Some(reached) = reached(access, record, manager)? else { return Ok(()) };
         let mut reads = EngineReads { engine, access };
         let mut sight = Sight::new(&mut reads);
-        let reactions = if refused {
-            manager.refused(&refusal, &mut sight)
-        } else {
-            manager.react(record, &mut sight)
+        let reactions = match &reached {
+            Reached::Event => manager.react(record, &mut sight),
+            Reached::Refused(refused) => manager.refused(refused, &mut sight),
+            Reached::Ended(ended) => manager.ended(ended, &mut sight),
         };
         self.not_live = self.not_live.or(sight.not_live);
         if self.not_live.is_some() {
@@ -109,6 +121,37 @@ impl Reacting {
         }
         Ok(())
     }
+}
+
+/// Why a manager is run for a record.
+enum Reached {
+    Event,
+    Refused(Box<Refused>),
+    Ended(Box<Ended>),
+}
+
+fn reached(
+    access: &mut Access<'_>,
+    record: &Record<'_>,
+    manager: &dyn AnyProcessManager,
+) -> Result<Option<Reached>, Stop> {
+    let (spec, event_type) = (manager.spec(), record.event_type());
+    if record.aggregate_type != SYSTEM {
+        let wanted = (record.aggregate_type, event_type);
+        return Ok(spec.reacts_to.contains(&wanted).then_some(Reached::Event));
+    }
+    if record.aggregate_id != spec.name {
+        return Ok(None);
+    }
+    Ok(match event_type {
+        REFUSED => Some(Reached::Refused(Box::new(read_refusal(access, record)?))),
+        SUCCEEDED | DROPPED => {
+            let ended = serde_json::from_str(record.data());
+            let broken = |e| Stop::Fault(format!("the end of an effect can not be read: {e}"));
+            Some(Reached::Ended(Box::new(ended.map_err(broken)?)))
+        }
+        _ => None,
+    })
 }
 
 /// A refusal, with the payload of the command that was refused.

@@ -32,10 +32,12 @@ pub const SNAPSHOTS: ViewId = 4;
 pub const TAKEN: ViewId = 5;
 /// What process managers asked for and is not done yet.
 pub const PENDING: ViewId = 6;
+/// Effects that were asked for, and how far each has got.
+pub const OUTBOX: ViewId = 7;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 7;
+const AGGREGATES: ViewId = 8;
 
-const OWN: [(&str, u32); 7] = [
+const OWN: [(&str, u32); 8] = [
     ("postings", 1),
     ("idempotency", 1),
     ("streams", 1),
@@ -43,6 +45,7 @@ const OWN: [(&str, u32); 7] = [
     ("~snapshots", 1),
     ("~snapshots-taken", 1),
     ("pending", 1),
+    ("outbox", 1),
 ];
 
 /// What the checkpoint keeps of a view.

@@ -1,38 +1,41 @@
-//! Staging a wake: the system's own commands.
+//! Staging what the system itself does: its own commands, and what effects came to.
 //!
-//! Owns what the host is told of it: more may be due, or when the next timer is. Refuses to know
-//! what a system command is.
+//! Owns what the host is told of it: more may be due, or when the next thing is. Refuses to know
+//! what a system command or an effect is.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use super::{Answered, Opened, Staging, encode, outcome, refuse};
+use super::{Answered, Opened, Staged, Staging, done, outcome, refuse};
 use crate::engine::{self, Woken};
 use crate::http::{Answer, Route};
-use crate::protocol::{Kind, Outcome, RefusalReason, StageStep, Wake};
+use crate::protocol::{Kind, Outcome, RefusalReason};
 
 impl Opened {
     pub(super) fn continue_wake(
         &mut self,
-        wake: Wake,
         routes: &[Route],
-        staging: Box<Staging>,
+        mut staging: Box<Staging>,
     ) -> Answered {
-        let input = engine::Wake { stamp: &staging.stamp, wake };
-        // A command that reads more than a stage may is refused like one that trapped.
-        let too_much = staging.reads_too_much() && !wake.trapped;
-        let refused = Wake { trapped: true, ..wake };
-        let woken = match self.engine.wake(&staging.supplied, input) {
-            Err(_) if too_much => {
-                return self.continue_wake(refused, routes, staging);
+        let (stamp, supplied) = (&staging.stamp, &staging.supplied);
+        let woken = match &staging.what {
+            Staged::Wake(wake) => self.engine.wake(supplied, &engine::Wake { stamp, wake }),
+            Staged::Result(result) => self.engine.effect_result(supplied, stamp, result),
+            Staged::Request(_) => return refuse(RefusalReason::OutOfOrder, "a client's request"),
+        };
+        let woken = match woken {
+            Err(missing) => {
+                // What reads more than a stage may is refused like what trapped.
+                if staging.reads_too_much() && staging.refuse() {
+                    return self.continue_wake(routes, staging);
+                }
+                return self.ask(routes, staging, missing);
             }
-            Err(missing) => return self.ask(routes, staging, missing),
             Ok(woken) => woken,
         };
         let mut told = nothing(self);
         match woken {
-            Woken::Idle(next) => told.wake_at = next,
-            Woken::Waits => {}
+            Woken::Idle { next, effects } => (told.wake_at, told.effects) = (next, effects),
             Woken::Broken(what) => return refuse(RefusalReason::Malformed, what),
             Woken::Proposed(proposal) => {
                 told.proposed = Some(proposal.last());
@@ -41,7 +44,19 @@ impl Opened {
                 self.proposal = Some(*proposal);
             }
         }
-        encode(&StageStep::Done(told))
+        done(told)
+    }
+}
+
+impl Staging {
+    /// Has it refused instead of decided; false when that is so already.
+    const fn refuse(&mut self) -> bool {
+        let trapped = match &mut self.what {
+            Staged::Wake(wake) => &mut wake.trapped,
+            Staged::Result(result) => &mut result.trapped,
+            Staged::Request(_) => return false,
+        };
+        !core::mem::replace(trapped, true)
     }
 }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
-use crate::protocol::{ExportFrom, Hole, Ownership, Response};
+use crate::protocol::{ExportFrom, Hole, Listing, Ownership, Response};
 
 /// An answer on its way out.
 #[derive(Clone, Debug)]
@@ -23,19 +23,26 @@ pub struct Answer {
     pub export: Option<ExportFrom>,
     /// Whose log it is changes.
     pub ownership: Option<Ownership>,
+    /// The body is a list of the host's partitions.
+    pub listing: Option<Listing>,
 }
 
 impl Answer {
+    const fn of(response: Response) -> Self {
+        let (export, ownership, listing) = (None, None, None);
+        Self { response, holes: Vec::new(), export, ownership, listing }
+    }
+
     /// An error.
     pub fn problem(problem: &Problem) -> Self {
-        Self { response: problem.response(), holes: Vec::new(), export: None, ownership: None }
+        Self::of(problem.response())
     }
 
     /// 200 with a body.
     pub fn ok(content_type: &str, body: String) -> Self {
         let headers = vec![("Content-Type".to_string(), content_type.to_string())];
         let response = Response { status: 200, headers, body: body.into_bytes() };
-        Self { response, holes: Vec::new(), export: None, ownership: None }
+        Self::of(response)
     }
 
     /// 200 with JSON.
@@ -47,7 +54,7 @@ impl Answer {
     pub fn not_modified(version: u64) -> Self {
         let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
         let response = Response { status: 304, headers, body: Vec::new() };
-        Self { response, holes: Vec::new(), export: None, ownership: None }
+        Self::of(response)
     }
 
     /// Another status than 200.
@@ -94,8 +101,8 @@ impl Answer {
     }
 }
 
-/// The same request with another `after`.
-fn next_link(parsed: &Parsed, after: &str) -> String {
+/// The same request with another `after`, its last parameter.
+pub(super) fn next_link(parsed: &Parsed, after: &str) -> String {
     let mut out = format!("{}{}", parsed.prefix, parsed.path);
     let others = parsed.params.iter().filter(|(name, _)| **name != "after");
     let all = others.map(|(name, value)| (*name, value.as_str())).chain([("after", after)]);

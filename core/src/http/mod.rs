@@ -9,10 +9,12 @@
 
 mod answer;
 mod commands;
+mod effects;
 mod events;
 mod matching;
 mod openapi;
 mod ownership;
+mod partitions;
 mod process;
 mod projections;
 mod queries;
@@ -98,6 +100,8 @@ pub fn handle(
             events::of_aggregate(engine, &mut access, aggregate, parsed)
         }
         Action::EventById => events::by_id(&mut access, parsed),
+        Action::Effects => effects::list(&mut access, parsed, process),
+        Action::Partitions => Ok(partitions::list(parsed)),
         Action::Projections => projections::list(engine, &mut access),
         Action::Projection => projections::one(engine, &mut access, parsed),
         Action::Health => process::health(engine, &mut access, process),

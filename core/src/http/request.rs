@@ -14,7 +14,7 @@ use super::routes::{Action, Param, ParamKind, REBUILD_FIELDS, Route};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;
-use crate::ids::{is_header_id, is_id, is_partition};
+use crate::ids::{DEFAULT_PARTITION, is_header_id, is_id, is_partition};
 use crate::json;
 use crate::limits;
 use crate::protocol::{Body, Request};
@@ -120,7 +120,7 @@ pub fn partition_of(target: &str) -> String {
     } else {
         path.strip_prefix("/p/").and_then(|rest| rest.split('/').next()).map(ToString::to_string)
     };
-    name.filter(|name| is_partition(name)).unwrap_or_else(|| "main".into())
+    name.filter(|name| is_partition(name)).unwrap_or_else(|| DEFAULT_PARTITION.into())
 }
 
 /// Segments of a path, `.` and `..` resolved as browsers do, percent signs decoded.
@@ -270,6 +270,7 @@ fn fits(kind: ParamKind, value: &str) -> bool {
         ParamKind::Text => is_header_id(value) || value.starts_with('~'),
         ParamKind::Order => matches!(value, "asc" | "desc"),
         ParamKind::Time => Time::parse_iso(value).is_some(),
+        ParamKind::OneOf(words) => words.contains(&value),
     }
 }
 

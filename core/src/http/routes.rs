@@ -3,6 +3,7 @@
 //! Owns every path, method and query parameter. Bank routes are not written here: each registered
 //! aggregate gets its commands, its query and its events from the registry.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -69,8 +70,12 @@ pub enum Action {
     Projection,
     /// Builds a projection anew.
     Rebuild,
+    /// Lists outside calls.
+    Effects,
     /// Makes a log that is held this host's.
     Resume,
+    /// Lists the host's partitions.
+    Partitions,
     /// Statistics.
     Stats,
     /// Statistics of one stream.
@@ -115,12 +120,14 @@ pub enum ParamKind {
     Order,
     /// ISO 8601, UTC.
     Time,
+    /// One of these.
+    OneOf(&'static [&'static str]),
 }
 
 impl ParamKind {
     /// For error texts.
-    pub const fn expectation(self) -> &'static str {
-        match self {
+    pub fn expectation(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Limit => "an integer from 1 to 1000",
             Self::Position => "an integer from 0 to 9007199254740991",
             Self::Version => "an integer from 1 to 9007199254740991",
@@ -128,7 +135,8 @@ impl ParamKind {
             Self::Text => "1 to 255 visible ASCII characters or spaces",
             Self::Order => "asc or desc",
             Self::Time => "a UTC time such as 2026-01-31T12:00:00.000Z",
-        }
+            Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
+        })
     }
 }
 
@@ -178,6 +186,16 @@ const STATE_PARAMS: &[Param] = &[
     Param { name: "atTime", kind: ParamKind::Time, doc: "As of this time, inclusive" },
     Param { name: "toSequence", kind: ParamKind::Version, doc: "The same as atVersion" },
     Param { name: "toTimestamp", kind: ParamKind::Time, doc: "The same as atTime" },
+];
+
+const EFFECT_PARAMS: &[Param] = &[
+    LIMIT,
+    Param { name: "after", kind: ParamKind::Key, doc: "Only effects after this id" },
+    Param {
+        name: "status",
+        kind: ParamKind::OneOf(super::effects::STATUSES),
+        doc: "Only effects of this status",
+    },
 ];
 
 const EXPORT_PARAMS: &[Param] = &[Param {
@@ -289,7 +307,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
         of_aggregate(aggregate, &mut routes);
     }
-    let fixed: [Fixed; 11] = [
+    let fixed: [Fixed; 13] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
         ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
         ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
@@ -299,6 +317,14 @@ pub fn table(registry: &Registry) -> Vec<Route> {
             "A projection's data, a page at a time",
             &[LIMIT, AFTER_KEY],
             NOT_FOUND,
+        ),
+        ("/effects", Action::Effects, "Outside calls, how far each has got", EFFECT_PARAMS, &[]),
+        (
+            "/partitions",
+            Action::Partitions,
+            "The partitions of this host to which something was written",
+            &[LIMIT, AFTER_KEY],
+            &[],
         ),
         ("/stats", Action::Stats, "Statistics of the partition", &[LIMIT, AFTER_KEY], &[]),
         (

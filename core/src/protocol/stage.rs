@@ -1,5 +1,6 @@
 //! The messages of staging: one input, and what became of it.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -37,14 +38,52 @@ pub enum What<'a> {
     Request(Request<'a>),
     /// The system itself: the first of its commands that is due.
     Wake(Wake),
+    /// The host, that attempted an effect.
+    Result(EffectResult),
 }
 
-/// Do the system command that is due first, if one is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Do the system command that is due first, if one is; else tell which effects are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wake {
-    /// Timers too whose time has come, not only what is due at once.
+    /// Timers and effects too whose time has come, not only what is due at once.
     pub timers: bool,
     /// It trapped twice: refuse it without deciding.
+    pub trapped: bool,
+    /// Effects that the host attempts already, by [`EffectCall::position`] and [`EffectCall::n`].
+    pub running: Vec<(u64, u32)>,
+    /// How many more it would start.
+    pub room: u32,
+}
+
+/// An effect for the host to attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectCall {
+    /// First position of the commit that asked for it.
+    pub position: u64,
+    /// Which of that commit's reactions.
+    pub n: u32,
+    /// The same for every attempt, for whoever is called to tell repetitions by.
+    pub id: String,
+    /// What sort of call.
+    pub kind: String,
+    /// Whom it concerns.
+    pub target: String,
+    /// What the call needs to know, a JSON text.
+    pub data: String,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectResult {
+    /// See [`EffectCall::position`].
+    pub position: u64,
+    /// See [`EffectCall::n`].
+    pub n: u32,
+    /// Why it failed; nothing when it succeeded.
+    pub error: Option<String>,
+    /// Settling it trapped twice: run no process manager.
     pub trapped: bool,
 }
 
@@ -93,6 +132,8 @@ pub struct Process {
     pub checkpoint: u64,
     /// Whose the log is.
     pub standing: Standing,
+    /// Effects that are being attempted.
+    pub running: Vec<(u64, u32)>,
 }
 
 /// What a host may do with a log.
@@ -118,7 +159,7 @@ pub enum StageStep {
     /// Reads missed: answer all of them, in order, with [`Op::Supply`].
     Need(Vec<Query>),
     /// Settled, but for [`Op::Commit`] or [`Op::Rollback`] when it proposes something.
-    Done(Outcome),
+    Done(Box<Outcome>),
 }
 
 /// The answer to a staged input, and what it proposes.
@@ -140,12 +181,27 @@ pub struct Outcome {
     pub behind: bool,
     /// Stage a wake next: once this is taken in, a system command may be due, or timers changed.
     pub wake: bool,
-    /// Of a wake: when the next timer falls due, by the raw clock.
+    /// Of a wake: when the next timer or effect falls due, by the raw clock.
     pub wake_at: Option<Time>,
+    /// Of a wake: to be attempted once the batch is stored.
+    pub effects: Vec<EffectCall>,
     /// The body is followed by stored commits, a line each.
     pub export: Option<ExportFrom>,
     /// Whose log it is changes.
     pub ownership: Option<Ownership>,
+    /// The body is a list of the host's partitions.
+    pub listing: Option<Listing>,
+}
+
+/// Which partitions are to be listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Only names after this one.
+    pub after: String,
+    /// At most so many.
+    pub limit: u32,
+    /// Where the next page is, but for the name after which it starts.
+    pub link: String,
 }
 
 /// Where an export starts.

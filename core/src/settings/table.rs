@@ -65,6 +65,18 @@ pub const TABLE: &[Setting] = &[
         doc: "Requests that share one transaction",
     },
     Setting {
+        name: "effects_in_flight_max",
+        flag: "effects-in-flight-max",
+        environment: "FOLDLOG_EFFECTS_IN_FLIGHT_MAX",
+        variable: "EFFECTS_IN_FLIGHT_MAX",
+        native: "64",
+        worker: "6",
+        min: 1,
+        max: 1_024,
+        unit: Unit::Count,
+        doc: "Outside calls that a partition makes at a time",
+    },
+    Setting {
         name: "row_cache_max",
         flag: "row-cache-max",
         environment: "FOLDLOG_ROW_CACHE_MAX",

@@ -13,7 +13,7 @@ use crate::commit::{Commit, Event};
 use crate::decider::Aggregate;
 use crate::errors::Code;
 use crate::ids;
-use crate::process::{Ordered, ProcessManager, Reaction, Refused, Sight};
+use crate::process::{Effect, Ended, Ordered, ProcessManager, Reaction, Refused, Sight};
 use crate::projection::Projection;
 use crate::read::Stop;
 use crate::record::{Decoded, Record};
@@ -98,6 +98,23 @@ impl<M: ProcessManager> Reacting<M> {
             data,
         };
         settled(M::refused(&refused, &mut Sight::new(&mut self.others)))
+    }
+}
+
+impl<M: ProcessManager> Reacting<M> {
+    /// When one of its effects succeeded or, with an error, was given up.
+    pub fn when_ended(mut self, effect: &Effect, error: Option<&str>) -> Reactions {
+        let ended = Ended {
+            manager: M::SPEC.name.to_string(),
+            position: 1,
+            n: 0,
+            kind: effect.kind.clone(),
+            target: effect.target.clone(),
+            attempt: 1,
+            error: error.map(ToString::to_string),
+            retry_at: None,
+        };
+        settled(M::ended(&ended, &mut Sight::new(&mut self.others)))
     }
 }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use foldlog_core::chain::sha256;
 use foldlog_core::driver::{
-    Config, MemoryStore, OwnedBody, OwnedRequest, Partition, Spawn, TestStamps, Trap, World,
+    Config, MemoryStore, OwnedBody, OwnedRequest, Partition, Spawn, Store, TestStamps, Trap, World,
     test_entropy,
 };
 use foldlog_core::guest::Guest;
 use foldlog_core::ids::is_partition;
-use foldlog_core::protocol::OpenSettings;
+use foldlog_core::protocol::{OpenSettings, Response};
 use foldlog_core::registry::Registry;
 use foldlog_core::time::Time;
 
@@ -73,6 +73,18 @@ impl InProcess {
         Self { seed: seed.into(), digest, partitions: BTreeMap::new() }
     }
 
+    /// Names of the partitions that have begun.
+    fn names(&mut self, after: &str, limit: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, partition) in &mut self.partitions {
+            let begun = partition.store().tail().is_ok_and(|tail| tail.genesis.is_some());
+            if begun && name.as_str() > after && names.len() < limit {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
     /// Answers one request.
     pub fn send(&mut self, request: &Request) -> Answer {
         let name = partition_of(&request.target);
@@ -93,7 +105,8 @@ impl InProcess {
                 OwnedBody::Whole(request.body.clone())
             },
         };
-        let reply = partition.run(vec![owned]).remove(0);
+        let mut reply = partition.run(vec![owned]).remove(0);
+        make_effects(partition);
         let mut body = reply.response.body;
         if let Some(mut export) = reply.export {
             while let Some(last) = partition.page(export).ok().and_then(|lines| {
@@ -103,10 +116,31 @@ impl InProcess {
                 export.after = last;
             }
         }
+        if let Some(listing) = reply.listing.take() {
+            let names = self.names(&listing.after, listing.wanted() as usize);
+            let mut response =
+                Response { status: reply.response.status, headers: Vec::new(), body: Vec::new() };
+            listing.fill(&mut response, &names);
+            reply.response.headers.extend(response.headers);
+            body = response.body;
+        }
         if request.method == "HEAD" {
             body.clear();
         }
         Answer { status: reply.response.status, headers: reply.response.headers, body }
+    }
+}
+
+/// Makes what effects a test's wake asked for. The only kind there is lists the partition: here
+/// that is already so.
+fn make_effects(partition: &mut Partition<Linked, MemoryStore, Still>) {
+    loop {
+        let due = partition.take_effects();
+        if due.is_empty() {
+            return;
+        }
+        due.iter().for_each(|effect| partition.effect_ended(effect.position, effect.n, None));
+        partition.work();
     }
 }
 
@@ -153,6 +187,7 @@ fn config(partition: &str, seed: &str) -> Config {
         host: "native",
         tail_events_max: 10_000,
         batch_commands_max: 100,
+        effects_in_flight_max: 64,
         test_stamps: Some(TestStamps { seed: seed.into(), offset_ms: 0 }),
     }
 }

@@ -91,6 +91,7 @@ impl Setup {
             host: "native",
             tail_events_max: self.tail_events_max,
             batch_commands_max: 100,
+            effects_in_flight_max: 64,
             test_stamps: self.test_stamps.then(|| TestStamps { seed: "seed".into(), offset_ms: 0 }),
         }
     }

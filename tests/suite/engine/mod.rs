@@ -4,9 +4,11 @@
 //! then one file per law.
 
 mod crash;
+mod effects;
 mod faults;
 mod keys;
 pub mod kit;
+mod letters;
 mod quarantine;
 mod rebuild;
 mod memory;

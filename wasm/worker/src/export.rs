@@ -35,7 +35,8 @@ pub fn number(position: u64) -> f64 {
     position as f64
 }
 
+/// The same, back.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
-fn position(number: f64) -> u64 {
+pub fn position(number: f64) -> u64 {
     number as u64
 }

@@ -38,6 +38,7 @@ use foldlog_core::driver::{
     World,
 };
 use foldlog_core::errors::Code;
+use foldlog_core::protocol::{EffectCall, Listing, Response};
 use foldlog_core::settings::Settings;
 use js_sys::{Array, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
@@ -201,6 +202,24 @@ impl Shim {
         self.tell_failures();
     }
 
+    /// Effects to attempt now, each as position, number, kind and data. Should this object be gone
+    /// before they end, which takes `ms_max` at most, its alarm attempts them again.
+    pub fn take_effects(&mut self, ms_max: f64) -> Array {
+        let Ok(ready) = &mut self.state else { return Array::new() };
+        let effects = ready.partition.take_effects();
+        if !effects.is_empty() && ready.connection().wake_at(now_ms() + ms_max).is_err() {
+            log_error("alarm", &self.name, "the alarm could not be set");
+        }
+        effects.iter().map(effect).collect()
+    }
+
+    /// What an attempt at an effect came to: why it failed, or nothing.
+    pub fn effect_ended(&mut self, position: f64, n: u32, error: Option<String>) {
+        if let Ok(ready) = &mut self.state {
+            ready.partition.effect_ended(export::position(position), n, error);
+        }
+    }
+
     /// Whether a write failed: the object must be reset, so that it goes by what is stored.
     pub fn failed(&mut self) -> bool {
         self.state.as_mut().is_ok_and(|ready| ready.connection().failed())
@@ -239,6 +258,7 @@ impl Ready {
             host: "worker",
             tail_events_max: settings.tail_events_max,
             batch_commands_max,
+            effects_in_flight_max: settings.effects_in_flight_max,
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let partition = Partition::new(guest, store, Platform::new(), config);
@@ -291,5 +311,23 @@ fn plain(reply: Reply) -> Array {
         plain.push(&export::number(bounds.after).into());
         plain.push(&export::number(bounds.to).into());
     }
+    if let Some(Listing { after, limit, link }) = reply.listing {
+        plain.set(5, Array::of3(&after.into(), &limit.into(), &link.into()).into());
+    }
     plain
+}
+
+fn effect(effect: &EffectCall) -> Array {
+    let EffectCall { position, n, kind, data, .. } = effect;
+    Array::of4(&export::number(*position).into(), &(*n).into(), &kind.into(), &data.into())
+}
+
+/// Body and `Link` header, empty at the end, of a list of these partitions: see
+/// [`Listing::fill`].
+#[wasm_bindgen]
+pub fn listed(after: String, limit: u32, link: String, names: Vec<String>) -> Array {
+    let mut response = Response { status: 200, headers: Vec::new(), body: Vec::new() };
+    Listing { after, limit, link }.fill(&mut response, &names);
+    let link = response.headers.pop().map(|(_, link)| link).unwrap_or_default();
+    Array::of2(&String::from_utf8_lossy(&response.body).as_ref().into(), &link.into())
 }

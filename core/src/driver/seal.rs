@@ -1,0 +1,65 @@
+//! Sealing: from the commits that a guest took in to one stored transaction.
+//!
+//! Owns the order of hashing, packing and writing. Refuses to know who asked for the commits.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::call::call;
+use super::hashes::Hashes;
+use super::partition::{Failure, Live, take_checkpoint};
+use super::{Guest, Store, Write};
+use crate::chain;
+use crate::protocol::{Block, Op, Outcome};
+
+/// Takes the commits out of the guest, seals them, and stores them in one transaction.
+pub(super) fn store_batch<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    outcomes: &[(usize, Outcome)],
+    checkpoint: bool,
+) -> Result<Hashes, Failure> {
+    let mut hashes = Hashes::default();
+    if !outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
+        hashes.by_last.insert(0, live.head.genesis);
+        hashes.by_last.insert(live.head.position, live.head.hash);
+        return Ok(hashes);
+    }
+    let mut write = Write::default();
+    let mut sealed: Vec<(u64, u64, String)> = Vec::new();
+    let unsealed = |line: &str| {
+        Failure::Refused(alloc::format!("not a commit line: {}", line.get(..80).unwrap_or(line)))
+    };
+    hashes.by_last.insert(live.head.position, live.head.hash);
+    loop {
+        let block: Block = call(&mut live.guest, Op::TakeBlock, &())?;
+        if let Some(genesis) = block.genesis {
+            let (line, hash) =
+                chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
+            write.blocks.extend(chain::pack([(0, 0, line)]));
+            live.head.genesis = hash;
+            live.head.hash = hash;
+        }
+        for (first, last, line) in block.commits {
+            let (line, hash) =
+                chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
+            live.head.hash = hash;
+            hashes.by_last.insert(last, hash);
+            sealed.push((first, last, line));
+        }
+        if !block.more {
+            break;
+        }
+    }
+    hashes.by_last.insert(0, live.head.genesis);
+    write.blocks.extend(chain::pack(sealed));
+    live.changed = true;
+    let position =
+        if checkpoint { Some(take_checkpoint(&mut live.guest, &mut write)?) } else { None };
+    store.write(&write)?;
+    if let Some(position) = position {
+        live.head.checkpoint = position;
+        live.changed = false;
+    }
+    Ok(hashes)
+}
