@@ -59,7 +59,7 @@ impl<'a> Record<'a> {
         commit: &'a Commit<'a>,
         time: Time,
         room: &'a Decoded,
-    ) -> impl Iterator<Item = Self> {
+    ) -> impl Iterator<Item = Self> + Clone {
         commit
             .events
             .iter()
