@@ -22,6 +22,8 @@ mod projection;
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 pub use decision::{Given, Outcome, given};
 pub use process::{Reacting, Reactions, reacting};
@@ -32,29 +34,76 @@ use crate::time::Time;
 /// 2026-01-01T00:00:00.000Z: when everything happens, unless a test says otherwise.
 const NOW: Time = Time(1_767_225_600_000);
 
-/// Both lists, line by line: ` ` in both, `-` expected and missing, `+` not expected.
+/// Both lists, line by line: ` ` in both, `-` expected and missing, `+` not expected. Of all ways
+/// to pair lines one that pairs the most.
 fn difference(expected: &[String], found: &[String]) -> String {
-    let mut out = String::new();
-    let mut rest = found.iter().peekable();
-    for line in expected {
-        if rest.clone().any(|found| found == line) {
-            while let Some(extra) = rest.next_if(|found| *found != line) {
-                out.push_str(&format!("  + {extra}\n"));
-            }
-            rest.next();
-            out.push_str(&format!("    {line}\n"));
-        } else {
-            out.push_str(&format!("  - {line}\n"));
+    // By where each list goes on: how many lines can be paired from there.
+    let mut paired = vec![vec![0_usize; found.len().saturating_add(1)]];
+    for line in expected.iter().rev() {
+        let below = paired.last().cloned().unwrap_or_default();
+        let mut row = vec![0];
+        let steps = found.iter().rev().zip(below.iter().rev().zip(below.iter().rev().skip(1)));
+        for (other, (diagonal, down)) in steps {
+            let right = row.last().copied().unwrap_or_default();
+            let same = if line == other { diagonal.saturating_add(1) } else { 0 };
+            row.push(same.max(*down).max(right));
         }
+        row.reverse();
+        paired.push(row);
     }
-    rest.for_each(|extra| out.push_str(&format!("  + {extra}\n")));
-    out
+    let count = |i: usize, j: usize| {
+        let row = paired.get(expected.len().saturating_sub(i));
+        row.and_then(|row| row.get(j)).copied().unwrap_or_default()
+    };
+    let (mut i, mut j, mut out) = (0_usize, 0_usize, String::new());
+    loop {
+        let (left, right) = (expected.get(i), found.get(j));
+        let (mark, line, steps) = match (left, right) {
+            (None, None) => return out,
+            (Some(left), Some(right)) if left == right => ("    ", left, (1, 1)),
+            (Some(left), None) => ("  - ", left, (1, 0)),
+            (None, Some(right)) => ("  + ", right, (0, 1)),
+            (Some(left), Some(right)) => {
+                let missing = count(i.saturating_add(1), j) >= count(i, j.saturating_add(1));
+                if missing { ("  - ", left, (1, 0)) } else { ("  + ", right, (0, 1)) }
+            }
+        };
+        out.push_str(&format!("{mark}{line}\n"));
+        (i, j) = (i.saturating_add(steps.0), j.saturating_add(steps.1));
+    }
+}
+
+/// A minified JSON text, a line for each member and element.
+fn pretty(json: &str) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for c in json.chars() {
+        let closes = !quoted && matches!(c, '}' | ']');
+        // Of an empty object or array both brackets stay together.
+        if closes {
+            depth = depth.saturating_sub(1);
+            if !line.ends_with(['{', '[']) {
+                lines.push(core::mem::replace(&mut line, "  ".repeat(depth)));
+            }
+        } else if line.ends_with(['{', '[', ',']) && !quoted {
+            lines.push(core::mem::replace(&mut line, "  ".repeat(depth)));
+        }
+        line.push(c);
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '{' | '[' if !quoted => depth = depth.saturating_add(1),
+            ':' if !quoted => line.push(' '),
+            _ => {}
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    lines.push(line);
+    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     #[test]
     fn a_difference_shows_what_is_missing_and_what_is_too_much() {
@@ -63,5 +112,26 @@ mod tests {
             difference(&list("a b c"), &list("a x c y")),
             "    a\n  - b\n  + x\n    c\n  + y\n"
         );
+    }
+
+    #[test]
+    fn a_difference_of_data_is_told_member_by_member() {
+        let left = pretty(r#"{"days":{"a":{"n":1},"b":{"n":2}},"all":[],"text":"x,{\"y"}"#);
+        let right = pretty(r#"{"days":{"a":{"n":1},"b":{"n":3}},"all":[],"text":"x,{\"y"}"#);
+        let expected = r#"    {
+      "days": {
+        "a": {
+          "n": 1
+        },
+        "b": {
+  -       "n": 2
+  +       "n": 3
+        }
+      },
+      "all": [],
+      "text": "x,{\"y"
+    }
+"#;
+        assert_eq!(difference(&left, &right), expected);
     }
 }

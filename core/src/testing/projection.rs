@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-use super::{NOW, difference};
+use super::{NOW, difference, pretty};
 use crate::chain;
 use crate::commit::{Commit, Event, Genesis};
 use crate::decider::Aggregate;
@@ -119,7 +119,8 @@ impl<P: Projection> Projected<P> {
         });
         let found = found.unwrap_or(answer);
         if found != expected {
-            panic!("{} shows other data\n{}", P::SPEC.name, difference(&[expected], &[found]));
+            let (expected, found) = (pretty(&expected), pretty(&found));
+            panic!("{} shows other data\n{}", P::SPEC.name, difference(&expected, &found));
         }
     }
 
