@@ -6,6 +6,7 @@
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
 mod fold;
+mod refold;
 mod wake;
 
 use alloc::boxed::Box;
@@ -28,7 +29,6 @@ use crate::protocol::{
     ABI_VERSION, Answer as Supply, Description, EffectResult, Input, Kind, Op, Open, Outcome,
     Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
 };
-use crate::read::Stop;
 use crate::registry::Registry;
 
 /// A module's state.
@@ -262,6 +262,7 @@ impl Opened {
         let access = self.engine.access(&staging.supplied);
         let (stamp, process) = (&staging.stamp, &staging.process);
         let handled = http::handle(&self.engine, routes, access, parsed, stamp, process);
+        let handled = self.mending(handled, &staging);
         let too_much = staging.reads_too_much();
         let Handled { answer, kind, proposal, rebuild } = match handled {
             Ok(handled) => handled,
@@ -301,33 +302,6 @@ impl Opened {
         staging.asked.clone_from(&missing.queries);
         self.under_way = UnderWay::Stage(staging);
         encode(&StageStep::Need(missing.queries))
-    }
-
-    /// Folds a stream again for the input under way, a page at a time: what a page read is dropped
-    /// with it, and counts neither as a round nor against the bytes of a stage.
-    fn continue_refold(&mut self, routes: &[Route], mut staging: Box<Staging>) -> Answered {
-        while let Some((mut refold, supplied)) = staging.refold.take() {
-            let mut access = self.engine.access(&supplied);
-            let step = refold.step(&self.engine, &mut access);
-            let queries = access.take_misses();
-            match step {
-                Ok(true) => self.engine.refolded(&mut staging.supplied, refold),
-                Ok(false) => staging.refold = Some((refold, Supplied::default())),
-                Err(Stop::Miss) => {
-                    staging.refold = Some((refold, supplied));
-                    staging.asked.clone_from(&queries);
-                    self.under_way = UnderWay::Stage(staging);
-                    return encode(&StageStep::Need(queries));
-                }
-                Err(Stop::Fault(what)) => {
-                    let problem = Problem::new(Code::Internal, what);
-                    let answer = Answer::problem(&problem);
-                    let told = outcome(&self.engine, answer, Kind::Read, None, false);
-                    return done(told);
-                }
-            }
-        }
-        self.continue_stage(routes, staging)
     }
 
     fn supply(&mut self, routes: &[Route], answers: Vec<Supply>) -> Answered {

@@ -89,11 +89,15 @@ pub struct Replay {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  foldlog verify ./data --partition main\n\n\
     Exit code: 0 when nothing is wrong, 1 when something is, 2 when it could not be told.\n\
-    The source is only read, also while a host serves it.")]
+    The source is only read, also while a host serves it. With --discard, and only then, snapshots \
+    that are not the fold are replaced by the fold's: no host may serve the directory meanwhile.")]
 pub struct Verify {
     /// Where the log is.
     #[command(flatten)]
     pub source: SourceFlags,
+    /// Discard snapshots that are not the fold, and take them anew
+    #[arg(long)]
+    pub discard: bool,
 }
 
 /// Flags of `adopt`.

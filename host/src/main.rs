@@ -23,6 +23,7 @@ mod body;
 mod cli;
 mod directory;
 mod effects;
+mod discard;
 mod ended;
 mod http;
 mod lock;

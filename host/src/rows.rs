@@ -148,7 +148,7 @@ fn feed(digest: &mut Sha256, key: &[u8], value: &[u8]) {
 }
 
 /// Gives each row of a query to `take`, until that says no.
-fn each(
+pub fn each(
     raw: &Connection,
     sql: &str,
     values: &[&dyn rusqlite::ToSql],

@@ -17,6 +17,8 @@ pub struct Taken {
     at: BTreeMap<u64, Vec<(Vec<u8>, Snapshot)>>,
     /// What is wrong with them.
     pub wrong: Vec<Wrong>,
+    /// By stream and version, those that are not the fold: the state that is, if there is one.
+    pub mended: BTreeMap<(Vec<u8>, u64), Option<Vec<u8>>>,
 }
 
 fn wrong(stream: &[u8], detail: String) -> Wrong {
@@ -60,6 +62,9 @@ impl Taken {
             if right != Some((snapshot.version, snapshot.state.as_slice())) {
                 let version = snapshot.version;
                 let detail = format!("the snapshot of version {version} is not the fold's state");
+                let state = right.filter(|(found, _)| *found == version);
+                let state = state.map(|(_, state)| state.to_vec());
+                self.mended.insert((stream.clone(), version), state);
                 self.wrong.push(wrong(&stream, detail));
             }
         }
@@ -68,7 +73,8 @@ impl Taken {
     /// Those beyond the end of the log are the state of nothing.
     pub fn end(&mut self) {
         for (position, snapshots) in std::mem::take(&mut self.at) {
-            for (stream, _) in snapshots {
+            for (stream, snapshot) in snapshots {
+                self.mended.insert((stream.clone(), snapshot.version), None);
                 let detail = format!("a snapshot as of position {position}, beyond the log's end");
                 self.wrong.push(wrong(&stream, detail));
             }

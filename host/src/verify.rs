@@ -13,13 +13,17 @@ use foldlog_core::driver::{Bulk, MemoryStore};
 use foldlog_core::protocol::View;
 
 use crate::cli::{Verify, print};
+use crate::discard;
 use crate::fold::{self, Folded};
 use crate::json::{Object, array};
 use crate::replay::module;
-use crate::rows::{Stored, Wrong};
+use crate::rows::{Rows, Stored, Wrong};
 use crate::snapshots::Taken;
 use crate::source::Source;
 use crate::wasm::Module;
+
+/// The view of automatic snapshots.
+const SNAPSHOTS: &str = "~snapshots";
 
 /// SQLite names every page that is affected; the first ones say enough.
 const INTEGRITY_TOLD_MAX: usize = 10;
@@ -80,11 +84,15 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
     let mut taken = Taken::read(&stored.taken);
     let pauses: BTreeSet<u64> = taken.positions().chain([checkpoint]).collect();
     let pauses: Vec<u64> = pauses.into_iter().collect();
-    let mut differing = None;
+    let (mut differing, mut automatic) = (None, Rows::new());
     let mut at_pause = |position: u64, folded: &MemoryStore| {
         taken.compare(position, folded);
         if position == checkpoint {
             differing = stored.differing(folded, &serving);
+            let mut views = folded.rows.iter();
+            if let Some((_, rows)) = views.find(|(view, _)| view.name == SNAPSHOTS) {
+                automatic.clone_from(rows);
+            }
         }
     };
     let folded = fold::all(&mut source, &mut module, &genesis, &pauses, &mut at_pause)?;
@@ -98,7 +106,23 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
     }
     let broken = folded.broken.as_ref();
     findings.extend(broken.map(|b| Finding::new("log", b.detail.clone()).at(b.position)));
-    Ok(tell(verify, Some(&folded), checkpoint, &findings))
+    let ended = tell(verify, Some(&folded), checkpoint, &findings);
+    if verify.discard {
+        let view = serving.into_iter().find(|view| view.name == SNAPSHOTS);
+        let right = stored.checkpoint.as_deref().zip(view).filter(|_| broken.is_none());
+        let Some((checkpoint, view)) = right else {
+            return Err("nothing is discarded: the log or its checkpoint is not whole".into());
+        };
+        let path = source.path.clone();
+        // Its read transaction ends here.
+        drop(source);
+        let right = discard::Right { checkpoint, automatic: (view, automatic), taken: &taken };
+        let rows = discard::run(&path, &right)?;
+        if !verify.source.json {
+            print(&format!("discarded {rows} rows of snapshots, taken anew from the fold"));
+        }
+    }
+    Ok(ended)
 }
 
 /// What SQLite itself finds. It misses most flipped bits; the other checks do not.

@@ -18,6 +18,7 @@ use super::cache::{Cache, KeyBytes, KeyRef, Row, SlotId, ViewId};
 use super::overlay::{Overlay, Target};
 use super::postings::List;
 use super::refold::Wanted;
+use super::snapshots::Wrong;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
@@ -28,6 +29,8 @@ pub struct Supplied {
     pub(super) others: BTreeMap<Query, Answer>,
     /// States folded for this input.
     pub(super) refolded: BTreeMap<Wanted, Vec<u8>>,
+    /// Snapshots that were found not to be the fold meanwhile.
+    pub wrong: Vec<Wrong>,
     /// Bytes supplied so far.
     pub bytes: usize,
 }

@@ -69,8 +69,8 @@ pub struct Folded {
     created: Vec<Name>,
     event_types: Vec<Name>,
     oldest_key: Option<Option<(u64, Time)>>,
-    /// Snapshots that are kept more than before.
-    snapshots: i64,
+    /// Snapshots that are kept more than before, and that were taken anew.
+    snapshots: (i64, u64),
     /// The policy, when this commit brings another one.
     policy: Option<Policy>,
     faults: Vec<(ViewId, Fault)>,
@@ -81,8 +81,8 @@ pub struct Folded {
 }
 
 impl Folded {
-    /// No commit: rows change, and the number of snapshots that are kept.
-    pub(super) fn rows_alone(head: &Head, snapshots: i64) -> Self {
+    /// No commit: rows change, and what is counted of snapshots.
+    pub(super) fn rows_alone(head: &Head, snapshots: (i64, u64)) -> Self {
         Self { position: head.position, time: head.time, snapshots, ..Self::default() }
     }
 
@@ -233,7 +233,7 @@ fn apply_stream(
         _ => Ok(0),
     };
     access.overlay.scratch = out;
-    folded.snapshots = folded.snapshots.saturating_add(taken?);
+    folded.snapshots.0 = folded.snapshots.0.saturating_add(taken?);
     Ok(())
 }
 
@@ -344,7 +344,8 @@ impl Engine {
         if let Some(policy) = folded.policy.take() {
             self.policy = policy;
         }
-        self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots);
+        self.head.snapshots = self.head.snapshots.saturating_add_signed(folded.snapshots.0);
+        self.head.discarded = self.head.discarded.saturating_add(folded.snapshots.1);
         self.head.due_now = self.head.due_now.saturating_add_signed(folded.pending.now);
         self.head.timers = self.head.timers.saturating_add_signed(folded.pending.timers);
         self.head.effects = self.head.effects.saturating_add_signed(folded.pending.effects);

@@ -113,6 +113,8 @@ pub struct Head {
     pub events: BTreeMap<String, u64>,
     /// Snapshots that are kept.
     pub snapshots: u64,
+    /// Snapshots that were not the fold, and were taken anew, since the rows came into being.
+    pub discarded: u64,
     /// The newest one: of genesis, or of the last adoption.
     pub incarnation: [u8; 16],
     /// System commands that are due at once.
@@ -261,8 +263,9 @@ impl Engine {
 
     /// Keeps a state that was folded for an input.
     pub fn refolded(&self, supplied: &mut Supplied, refold: Refold) {
-        let (wanted, state) = refold.finish();
+        let (wanted, state, wrong) = refold.finish();
         supplied.refolded.insert(wanted, state);
+        supplied.wrong.extend(wrong);
     }
 
     /// Takes a proposal in.

@@ -206,15 +206,28 @@ impl Engine {
         stream: &str,
         snapshot: Snapshot,
     ) -> Result<Proposal, Missing> {
-        let last = self.head.position;
         match snapshots::keep(&mut access, self.policy.kept(), stream, snapshot) {
-            Ok(more) => {
-                let folded = apply::Folded::rows_alone(&self.head, more);
-                let taken = Taken::new(access, folded);
-                Ok(Proposal { first: last, last, line: String::new(), taken })
-            }
+            Ok(more) => Ok(self.rows_alone(access, more, 0)),
             Err(_) => Err(access.take_missing()),
         }
+    }
+
+    /// Takes the snapshots anew that an input found not to be the fold.
+    pub fn propose_mended(&self, mut access: Access<'_>) -> Result<Proposal, Missing> {
+        let supplied = access.supplied;
+        // All are tried before a miss is told.
+        let results: Vec<_> =
+            supplied.wrong.iter().map(|one| snapshots::mend(&mut access, one)).collect();
+        match results.into_iter().collect::<Result<Vec<()>, Stop>>() {
+            Ok(mended) => Ok(self.rows_alone(access, 0, mended.len() as u64)),
+            Err(_) => Err(access.take_missing()),
+        }
+    }
+
+    fn rows_alone(&self, access: Access<'_>, snapshots: i64, discarded: u64) -> Proposal {
+        let last = self.head.position;
+        let folded = apply::Folded::rows_alone(&self.head, (snapshots, discarded));
+        Proposal { first: last, last, line: String::new(), taken: Taken::new(access, folded) }
     }
 
     pub(super) fn now(&self, stamp: &Stamp) -> Time {

@@ -7,8 +7,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::access::Access;
+use super::snapshots::{self, Wrong};
 use super::views::POSTINGS;
 use super::{Engine, postings};
+use crate::decider::AnyAggregate;
 use crate::ids;
 use crate::limits::REFOLD_PAGE;
 use crate::protocol::Query;
@@ -41,6 +43,11 @@ impl From<Vec<Query>> for Missing {
 }
 
 /// A fold on its way from a snapshot, or from nothing, to the version that is wanted.
+///
+/// Started from a snapshot it goes on to the next state that is known, where that lies within the
+/// first page: a later snapshot, or the stream's current state. When that is another one, no
+/// snapshot of the stream is trusted: the fold starts anew from nothing, and each snapshot that it
+/// passes is compared.
 #[derive(Debug)]
 pub struct Refold {
     wanted: Wanted,
@@ -48,12 +55,35 @@ pub struct Refold {
     version: u64,
     position: u64,
     state: Option<Vec<u8>>,
+    /// How far it goes: the version that is wanted, or a later one to compare with.
+    goal: u64,
+    /// The state that is wanted, once it was passed.
+    found: Option<Vec<u8>>,
+    /// Snapshots to compare with.
+    known: Vec<(u64, Vec<u8>)>,
+    /// The stream's current state, to compare with.
+    current: Option<(u64, Vec<u8>)>,
+    distrusts: bool,
+    wrong: Vec<Wrong>,
 }
 
 impl Refold {
     /// A fold that has not begun.
     pub const fn new(wanted: Wanted) -> Self {
-        Self { wanted, started: false, version: 0, position: 0, state: None }
+        let goal = wanted.version;
+        Self {
+            wanted,
+            started: false,
+            version: 0,
+            position: 0,
+            state: None,
+            goal,
+            found: None,
+            known: Vec::new(),
+            current: None,
+            distrusts: false,
+            wrong: Vec::new(),
+        }
     }
 
     /// Takes the next page in; true when it has come to the version. A miss changes nothing.
@@ -61,30 +91,81 @@ impl Refold {
         let fault = |what: &str| Stop::Fault(what.into());
         let aggregates = &engine.registry().aggregates;
         let aggregate = aggregates.get(self.wanted.aggregate);
-        let aggregate = aggregate.ok_or_else(|| fault("the aggregate is not registered"))?;
+        let aggregate = &**aggregate.ok_or_else(|| fault("the aggregate is not registered"))?;
         let stream = ids::stream_name(aggregate.spec().aggregate_type, &self.wanted.id);
         if !self.started {
-            let revision = aggregate.spec().revision;
-            let nearest =
-                super::snapshots::nearest(access, &stream, self.wanted.version, revision)?;
-            if let Some(snapshot) = nearest {
-                self.version = snapshot.version;
-                self.position = snapshot.position;
-                self.state = Some(snapshot.state);
-            }
-            self.started = true;
+            self.start(engine, access, aggregate, &stream)?;
         }
-        if self.version == self.wanted.version {
+        if self.version < self.goal {
+            self.page(access, aggregate, &stream)?;
+        }
+        if self.version < self.goal {
+            return Ok(false);
+        }
+        if self.distrusts || self.agrees(self.known.iter().chain(&self.current)) {
             return Ok(true);
         }
-        let term = postings::stream_term(&stream);
+        self.distrusts = true;
+        (self.version, self.position) = (0, 0);
+        (self.state, self.found) = (None, None);
+        Ok(false)
+    }
+
+    /// Finds the nearest snapshot, and what it can be compared with.
+    fn start(
+        &mut self,
+        engine: &Engine,
+        access: &mut Access<'_>,
+        aggregate: &dyn AnyAggregate,
+        stream: &str,
+    ) -> Result<(), Stop> {
+        let (wanted, revision) = (self.wanted.version, aggregate.spec().revision);
+        let nearest = snapshots::nearest(access, stream, wanted, revision)?;
+        let Some(snapshot) = nearest else {
+            self.started = true;
+            return Ok(());
+        };
+        let newest = snapshots::newest(access, stream, revision)?;
+        let view = engine.aggregate_view(self.wanted.aggregate);
+        let current = access.row(view, self.wanted.id.as_bytes())?;
+        let current = current.as_deref().map(super::split_state).transpose()?;
+        self.current = current.map(|(version, state)| (version, state.to_vec()));
+        self.known = newest.into_iter().map(|found| (found.version, found.state)).collect();
+        self.known.push((snapshot.version, snapshot.state.clone()));
+        let within = snapshot.version.saturating_add(REFOLD_PAGE.into());
+        let later = self.known.iter().chain(&self.current).map(|(version, _)| *version);
+        let next = later.filter(|version| *version > wanted.max(snapshot.version)).min();
+        self.goal = next.filter(|next| *next <= within).unwrap_or(wanted);
+        self.version = snapshot.version;
+        self.position = snapshot.position;
+        if self.version == wanted {
+            self.found = Some(snapshot.state.clone());
+        }
+        self.state = Some(snapshot.state);
+        self.started = true;
+        Ok(())
+    }
+
+    /// Whether all that is known of the version it came to is the state it folded.
+    fn agrees<'k>(&self, known: impl Iterator<Item = &'k (u64, Vec<u8>)>) -> bool {
+        let mut same = known.filter(|(version, _)| *version == self.version);
+        same.all(|(_, state)| Some(state) == self.state.as_ref())
+    }
+
+    fn page(
+        &mut self,
+        access: &mut Access<'_>,
+        aggregate: &dyn AnyAggregate,
+        stream: &str,
+    ) -> Result<(), Stop> {
+        let term = postings::stream_term(stream);
         let positions = postings::after(access, POSTINGS, &term, self.position, REFOLD_PAGE)?;
         if positions.is_empty() {
-            return Err(fault("a stream ends before its version"));
+            return Err(Stop::Fault("a stream ends before its version".into()));
         }
         let lines = access.commits(&positions)?;
         for (line, position) in lines.iter().zip(&positions) {
-            if self.version == self.wanted.version {
+            if self.version == self.goal {
                 break;
             }
             with_records(line, |record| {
@@ -95,16 +176,29 @@ impl Refold {
                     self.state = Some(out);
                     self.version = record.event.version;
                     self.position = record.position;
+                    self.passed(stream);
                 }
                 Ok(())
             })?;
         }
-        Ok(self.version == self.wanted.version)
+        Ok(())
     }
 
-    /// What was wanted, and the state's bytes.
-    pub fn finish(self) -> (Wanted, Vec<u8>) {
-        (self.wanted, self.state.unwrap_or_default())
+    /// Notes the state that is wanted, and from nothing each snapshot that is another one.
+    fn passed(&mut self, stream: &str) {
+        if self.version == self.wanted.version {
+            self.found.clone_from(&self.state);
+        }
+        if self.distrusts && !self.agrees(self.known.iter()) {
+            let (stream, version) = (stream.into(), self.version);
+            let state = self.state.clone().unwrap_or_default();
+            self.wrong.push(Wrong { stream, version, state });
+        }
+    }
+
+    /// What was wanted, the state's bytes, and the snapshots that are not the fold.
+    pub fn finish(self) -> (Wanted, Vec<u8>, Vec<Wrong>) {
+        (self.wanted, self.found.or(self.state).unwrap_or_default(), self.wrong)
     }
 }
 

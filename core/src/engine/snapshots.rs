@@ -4,9 +4,14 @@
 //! can not be read is as good as absent. They are taken by the fold, so a fold from nothing takes
 //! the same ones again; those taken on request are lost with the rows.
 //!
-//! Rows of view `~snapshots`: `r` + stream → the newest few, oldest first; `k` + stream, 0, the
-//! version's complement (8 bytes, big-endian, so that newer ones come first) → one that stays. Rows
-//! of view `~snapshots-taken`: stream → the newest few taken on request, oldest first.
+//! One that lies, with a checksum that is right for it, can only come from a bug. Whoever uses one
+//! compares it with the next state that is known, where few records lie between (`refold`); one
+//! that is found out is taken anew here, and counted. `foldlog verify` compares all of them.
+//!
+//! Rows of view `~snapshots`: `r` + stream → the newest few, oldest first, each with whether it
+//! stays; `k` + stream, 0, the version's complement (8 bytes, big-endian, so that newer ones come
+//! first) → one that stays: the first one taken in each block of so many versions. Rows of view
+//! `~snapshots-taken`: stream → the newest few taken on request, oldest first.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -88,7 +93,8 @@ fn read<T: for<'de> Deserialize<'de> + Default>(bytes: Option<&[u8]>) -> T {
     bytes.and_then(|bytes| postcard::from_bytes(bytes).ok()).unwrap_or_default()
 }
 
-fn ring(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, Stop> {
+/// The newest few, each with whether it stays.
+fn ring(access: &mut Access<'_>, stream: &str) -> Result<Vec<(bool, Snapshot)>, Stop> {
     Ok(read(access.row(SNAPSHOTS, &ring_row(stream))?.as_deref()))
 }
 
@@ -99,6 +105,11 @@ fn on_request(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, St
 /// What a row of view `~snapshots-taken` holds, for those who check it.
 pub fn taken_on_request(row: &[u8]) -> Option<Vec<Snapshot>> {
     postcard::from_bytes(row).ok()
+}
+
+/// The row of view `~snapshots-taken` that holds these.
+pub fn taken_row(snapshots: &[Snapshot]) -> Option<Vec<u8>> {
+    postcard::to_allocvec(snapshots).ok()
 }
 
 /// Takes the state after a record; returns how many snapshots there are more now.
@@ -118,15 +129,17 @@ pub(super) fn take(
         state: state.to_vec(),
     };
     let mut newest = ring(access, stream)?;
-    let stays = |version: u64| version.is_multiple_of(SNAPSHOT_STAYS_EVERY);
-    if stays(version) {
+    // By the one before and not by the version alone: any interval may be set, and changed.
+    let before = newest.last().map_or(0, |(_, last)| last.version);
+    let stays = version / SNAPSHOT_STAYS_EVERY > before / SNAPSHOT_STAYS_EVERY;
+    if stays {
         access.put(SNAPSHOTS, &stays_row(stream, version), &snapshot)?;
     }
-    newest.push(snapshot);
+    newest.push((stays, snapshot));
     let mut more = 1_i64;
     while newest.len() > policy.kept.max(1) {
-        let oldest = newest.remove(0);
-        if !stays(oldest.version) {
+        let (stays, _) = newest.remove(0);
+        if !stays {
             more = more.saturating_sub(1);
         }
     }
@@ -138,8 +151,59 @@ pub(super) fn take(
 pub fn latest(access: &mut Access<'_>, stream: &str) -> Result<Option<Snapshot>, Stop> {
     // Both are tried before a miss is told, so that one round supplies both.
     let taken = on_request(access, stream);
-    let newest = ring(access, stream)?;
-    Ok(newest.into_iter().chain(taken?).max_by_key(|found| found.version))
+    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
+    Ok(newest.chain(taken?).max_by_key(|found| found.version))
+}
+
+/// All of those that the newest ones and those taken on request are, of this revision.
+pub(super) fn newest(
+    access: &mut Access<'_>,
+    stream: &str,
+    revision: u32,
+) -> Result<Vec<Snapshot>, Stop> {
+    let taken = on_request(access, stream);
+    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
+    Ok(newest.chain(taken?).filter(|found| found.revision == revision).collect())
+}
+
+/// One that is not the fold's state, and what that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Its stream.
+    pub stream: alloc::string::String,
+    /// Its version.
+    pub version: u64,
+    /// The state's bytes, folded from the first record.
+    pub state: Vec<u8>,
+}
+
+/// Puts the fold's state where another one is kept.
+pub(super) fn mend(access: &mut Access<'_>, wrong: &Wrong) -> Result<(), Stop> {
+    let Wrong { stream, version, state } = wrong;
+    let stays = stays_row(stream, *version);
+    // All are tried before a miss is told, so that one round supplies them all.
+    let taken = on_request(access, stream);
+    let staying = access.row(SNAPSHOTS, &stays).map(|row| row.map(|row| row.into_owned()));
+    let mut newest = ring(access, stream)?;
+    let (mut taken, staying) = (taken?, staying?);
+    let right = |found: &mut Snapshot| {
+        if found.version == *version {
+            found.state.clone_from(state);
+        }
+    };
+    newest.iter_mut().for_each(|(_, found)| right(found));
+    taken.iter_mut().for_each(right);
+    if !newest.is_empty() {
+        access.put(SNAPSHOTS, &ring_row(stream), &newest)?;
+    }
+    if !taken.is_empty() {
+        access.put(TAKEN, stream.as_bytes(), &taken)?;
+    }
+    if let Some(mut found) = staying.and_then(|row| postcard::from_bytes::<Snapshot>(&row).ok()) {
+        right(&mut found);
+        access.put(SNAPSHOTS, &stays, &found)?;
+    }
+    Ok(())
 }
 
 /// Keeps one that was asked for; returns how many snapshots there are more now.
@@ -169,10 +233,10 @@ pub(super) fn nearest(
     let staying = access.range(SNAPSHOTS, &prefix, &after, 1);
     let taken = on_request(access, stream);
     // All are tried before a miss is told, so that one round supplies them all.
-    let newest = ring(access, stream)?;
+    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
     let staying: Option<Snapshot> =
         staying?.first().and_then(|(_, bytes)| postcard::from_bytes(bytes).ok());
     let usable = |found: &Snapshot| found.version <= version && found.revision == revision;
-    let all = newest.into_iter().chain(taken?).chain(staying).filter(usable);
+    let all = newest.chain(taken?).chain(staying).filter(usable);
     Ok(all.max_by_key(|found| found.version))
 }

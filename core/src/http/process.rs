@@ -49,6 +49,10 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
     body.push_str(&guest(engine));
     body.push_str(",\"host\":");
     push_string(&mut body, &process.host);
+    // Nobody was told anything wrong, but there is a bug to be found.
+    if engine.head().discarded > 0 {
+        body.push_str(&format!(",\"snapshotsDiscarded\":{}", engine.head().discarded));
+    }
     body.push('}');
     let status = if reasons.is_empty() { 200 } else { 503 };
     Ok(Answer::json(body).status(status).hash_at(offset, position))

@@ -108,7 +108,7 @@ pub fn snapshot(
     spec: &AggregateSpec,
     parsed: &Parsed,
 ) -> Result<Answer, Stop> {
-    let Some((_, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
+    let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
         return Err(Stop::Fault("the aggregate is not registered".into()));
     };
     let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
@@ -118,7 +118,11 @@ pub fn snapshot(
         let detail = format!("there is no snapshot of {} {}", spec.name, parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
-    shown(access, aggregate, parsed, &found)
+    let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version: found.version };
+    // Both are tried before a miss is told.
+    let state = access.state_at(wanted);
+    access.commits(&[found.position])?;
+    shown(access, aggregate, parsed, &Snapshot { state: state?, ..found })
 }
 
 /// A snapshot as JSON, with the hash of the commit that it stands at.
@@ -184,7 +188,9 @@ fn take(
     };
     let (version, state) = split_state(&row)?;
     let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
-    let same = |found: &Snapshot| found.version == version && found.revision == spec.revision;
+    let same = |found: &Snapshot| {
+        (found.version, found.revision, found.state.as_slice()) == (version, spec.revision, state)
+    };
     if let Some(found) = snapshots::latest(access, &stream)?.filter(same) {
         return Ok((shown(access, aggregate, parsed, &found)?, None));
     }

@@ -178,7 +178,7 @@ pub const TABLE: &[Setting] = &[
         min: 1,
         max: 100,
         unit: Unit::Count,
-        doc: "Newest snapshots of a stream that are kept, beside one of each 500 events",
+        doc: "Newest snapshots of a stream that are kept, and as many of those taken on request, beside the first of each 500 events",
     },
     Setting {
         name: "partitions_open_max",
