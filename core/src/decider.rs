@@ -2,13 +2,12 @@
 //!
 //! Owns [`Aggregate`], the typed side, and [`AnyAggregate`], the same with types erased, which is
 //! all the engine sees: rows are bytes, commands and events are (name, JSON). Refuses to know
-//! where rows are kept and how commands arrive.
-//!
-//! `decide` and `evolve` are pure: time and entropy come from the [`Decision`], nothing else does.
+//! where rows are kept and how commands arrive. `decide` and `evolve` are pure: time and entropy
+//! come from the [`Decision`], nothing else does.
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -230,6 +229,9 @@ impl<'a> Decision<'a> {
     /// event of the own stream; read the other stream's state first, to know that it may happen.
     pub fn append<B: Aggregate>(&mut self, id: &str, event: &B::Event) {
         match tagged::write(event) {
+            Ok((event_type, _)) if !B::SPEC.events.contains(&event_type.as_str()) => {
+                self.stopped = Some(Stop::Fault(undeclared::<B>(&event_type)));
+            }
             Ok((event_type, data)) => {
                 let aggregate_type = B::SPEC.aggregate_type;
                 self.appended.push(Appended { aggregate_type, id: id.into(), event_type, data });
@@ -249,6 +251,11 @@ impl<'a> Decision<'a> {
             Problem::new(Code::Internal, "a read did not come to its end")
         })
     }
+}
+
+/// Stored, such an event would change no state for ever.
+pub(crate) fn undeclared<A: Aggregate>(event_type: &str) -> String {
+    format!("`{event_type}` is not among the events of {}", A::SPEC.aggregate_type)
 }
 
 fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
@@ -339,8 +346,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         data: &str,
         decision: &mut Decision<'_>,
     ) -> Result<NewEvents, Rejection> {
-        let broken =
-            |what: &dyn core::fmt::Display| Problem::new(Code::Internal, format!("{what}"));
+        let broken = |what: &dyn core::fmt::Display| Problem::new(Code::Internal, what.to_string());
         let state: Option<A::State> =
             state.map(postcard::from_bytes).transpose().map_err(|e| broken(&e))?;
         let command: A::Command = tagged::read(command, data).map_err(|e| {
@@ -348,7 +354,12 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         })?;
         A::decide(state.as_ref(), &command, decision)?
             .iter()
-            .map(|event| tagged::write(event).map_err(|e| broken(&e)))
+            .map(|event| match tagged::write(event) {
+                Ok((name, _)) if !A::SPEC.events.contains(&name.as_str()) => {
+                    Err(broken(&undeclared::<A>(&name)))
+                }
+                event => event.map_err(|e| broken(&e)),
+            })
             .collect()
     }
 

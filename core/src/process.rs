@@ -41,6 +41,9 @@ pub const DROPPED: &str = "Effect.Dropped";
 pub const PARTITION: &str = "partition";
 /// Reactions lead to reactions at most this many times.
 pub const DEPTH_MAX: u32 = 16;
+/// A timer that is due so much later, or later than that, is a beginning: what it leads to is
+/// counted anew.
+pub const TIMER_COUNTS_ANEW_MS: u64 = 1_000;
 
 /// What is said of a process manager once.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +184,8 @@ pub struct Ended {
 /// What a manager can read: the partition as of the record it reacts to.
 pub struct Sight<'a> {
     reads: &'a mut dyn Reads,
+    now: Time,
+    depth: u32,
     /// A projection that was wanted and is out of service.
     pub(crate) not_live: Option<&'static str>,
 }
@@ -192,8 +197,19 @@ impl core::fmt::Debug for Sight<'_> {
 }
 
 impl<'a> Sight<'a> {
-    pub(crate) fn new(reads: &'a mut dyn Reads) -> Self {
-        Self { reads, not_live: None }
+    pub(crate) fn new(reads: &'a mut dyn Reads, now: Time, depth: u32) -> Self {
+        Self { reads, now, depth, not_live: None }
+    }
+
+    /// The raw clock of the commit: timers go by it.
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// How many more times reactions may lead to reactions from here. Who asks for a process of
+    /// several steps with too little room asks by a timer: that counts anew.
+    pub const fn room(&self) -> u32 {
+        DEPTH_MAX.saturating_sub(self.depth)
     }
 
     /// Version and state of a stream.

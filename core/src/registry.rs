@@ -74,7 +74,7 @@ impl Registry {
         self
     }
 
-    /// Says what is wrong with it: names that are taken, claimed twice, or not allowed.
+    /// Says what is wrong with it: names that are taken, claimed twice, not allowed, or of nothing.
     pub fn check(&self) -> Result<(), String> {
         let mut names: Vec<(&str, &str)> = Vec::new();
         for spec in self.aggregates.iter().map(|a| a.spec()) {
@@ -85,6 +85,14 @@ impl Registry {
             if !starts || spec.aggregate_type.contains(':') {
                 return Err(format!(
                     "the type `{}` must start with A-Z and hold no colon",
+                    spec.aggregate_type
+                ));
+            }
+            if let Some(event) =
+                spec.events.iter().find(|event| event.is_empty() || event.starts_with('~'))
+            {
+                return Err(format!(
+                    "the event `{event}` of `{}` must have a name that does not start with ~",
                     spec.aggregate_type
                 ));
             }
@@ -110,6 +118,15 @@ impl Registry {
         for spec in self.managers.iter().map(|m| m.spec()) {
             if !spec.name.starts_with(|c: char| c.is_ascii_uppercase()) {
                 return Err(format!("the process manager `{}` must start with A-Z", spec.name));
+            }
+            for (aggregate_type, event) in spec.reacts_to {
+                let known = self.by_type(aggregate_type).map(|(_, aggregate)| aggregate.spec());
+                if !known.is_some_and(|known| known.events.contains(event)) {
+                    return Err(format!(
+                        "the process manager `{}` reacts to `{event}` of `{aggregate_type}`, which is not registered",
+                        spec.name
+                    ));
+                }
             }
             names.push(("process manager", spec.name));
         }

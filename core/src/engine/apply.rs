@@ -98,8 +98,9 @@ pub fn split_state(bytes: &[u8]) -> Result<(u64, &[u8]), Stop> {
         .map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
 }
 
-/// Called with each record when the rows are as of it.
-pub(super) type After<'f> = &'f mut dyn FnMut(&mut Access<'_>, &Record<'_>) -> Result<(), Stop>;
+/// Called with each record when the rows are as of it, but for those of views that stopped.
+pub(super) type After<'f> =
+    &'f mut dyn FnMut(&mut Access<'_>, &Record<'_>, &[(ViewId, Fault)]) -> Result<(), Stop>;
 
 /// Applies a stored commit: nothing reacts to it, what it records is opened and closed.
 pub fn apply_stored(
@@ -107,7 +108,7 @@ pub fn apply_stored(
     access: &mut Access<'_>,
     commit: &Commit<'_>,
 ) -> Result<Folded, FoldStop> {
-    let folded = apply(engine, access, commit, &mut |_, _| Ok(()))?;
+    let folded = apply(engine, access, commit, &mut |_, _, _| Ok(()))?;
     pending::take(engine, access, commit, folded)
 }
 
@@ -159,7 +160,7 @@ pub fn apply(
         apply_projections(engine, access, &record, &mut folded, &mut note)?;
         // Rows that are not all there are not rows as of the record.
         if !missed.get() {
-            note(after(access, &record))?;
+            note(after(access, &record, &folded.faults))?;
         }
     }
     if let Some(id) = &commit.correlation_id {
@@ -258,10 +259,9 @@ fn apply_projections(
     for (index, projection) in engine.registry.projections.iter().enumerate() {
         let view = engine.views.projection(index);
         // A view that stopped earlier, or is still being built, stays behind the head.
-        let behind = engine
-            .views
-            .state(view)
-            .is_none_or(|state| state.stopped || state.position != engine.head.position);
+        let head = engine.head.position;
+        let state = engine.views.state(view);
+        let behind = state.is_none_or(|state| state.stopped || state.position != head);
         if behind || folded.faults.iter().any(|(faulted, _)| *faulted == view) {
             continue;
         }

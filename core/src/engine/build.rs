@@ -53,8 +53,8 @@ pub(super) struct Built {
 type Placed<'a> = (Cow<'a, str>, u64, &'a str, &'a str);
 
 impl Engine {
-    /// The commit's line and what it changes. Where reactions go too deep, theirs are dropped and
-    /// the same commit says so.
+    /// The commit's line and what it changes. What managers ask for that go too deep is dropped,
+    /// and the same commit says so of each of them.
     pub(super) fn build_bounded(
         &self,
         access: &mut Access<'_>,
@@ -68,10 +68,13 @@ impl Engine {
             let detail = format!("a process manager reads projection {name}, which is not live");
             return Ok(Err(Problem::new(Code::Restarting, detail)));
         }
-        let Some(manager) = reacting.too_deep else { return Ok(built) };
+        if reacting.too_deep.is_empty() {
+            return Ok(built);
+        }
         access.overlay.clear();
-        made.appended.push(react::stopped(manager, depth));
-        self.build(access, input, &made, &mut Reacting::off())
+        let stopped = reacting.too_deep.iter();
+        made.appended.extend(stopped.map(|manager| react::stopped(manager, depth)));
+        self.build(access, input, &made, &mut reacting.without_those())
     }
 
     /// The commit's line and what it changes.
@@ -126,8 +129,8 @@ impl Engine {
                 data,
             });
         }
-        let folded = apply::apply(self, access, &commit, &mut |access, record| {
-            reacting.react(self, access, record)
+        let folded = apply::apply(self, access, &commit, &mut |access, record, faults| {
+            reacting.react(self, access, record, faults)
         })?;
         if genesis.is_some() {
             reacting.list_partition(&self.partition);

@@ -9,12 +9,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::Engine;
 use super::access::Access;
 use super::apply::{self, FoldStop, Taken, split_state};
 use super::build::{Built, Made};
 use super::refold::Missing;
 use super::snapshots::{self, Snapshot};
+use super::{Engine, Fault, ViewId};
 use crate::chain::HASH_HOLE;
 use crate::commit::{Cause, Commit};
 use crate::decider::{AggregateSpec, AnyAggregate, CommandSpec, Decision, Reads};
@@ -267,7 +267,7 @@ impl Engine {
         input: &CommandInput<'_>,
         (version, state): (u64, Option<&[u8]>),
     ) -> Attempt<Verdict> {
-        let mut reads = EngineReads { engine: self, access };
+        let mut reads = EngineReads { engine: self, access, faults: &[] };
         let mut decision = Decision::new(input.id, self.now(input.stamp), input.stamp, &mut reads);
         let decided = aggregate.decide(state, input.command.name, input.data, &mut decision);
         let entropy = decision.drew_entropy().then_some(input.stamp.entropy);
@@ -299,6 +299,8 @@ impl Engine {
 pub(super) struct EngineReads<'x, 'e> {
     pub engine: &'x Engine,
     pub access: &'x mut Access<'e>,
+    /// Projections that stopped at a record of this very commit: their rows are as of before.
+    pub faults: &'x [(ViewId, Fault)],
 }
 
 impl Reads for EngineReads<'_, '_> {
@@ -317,7 +319,8 @@ impl Reads for EngineReads<'_, '_> {
             .ok_or_else(|| Stop::Fault(format!("projection {projection} is not registered")))?;
         let view = self.engine.views.projection(index);
         let position = self.engine.views.state(view).map(|state| state.position);
-        if position != Some(self.engine.head.position) {
+        let stopped = self.faults.iter().any(|(faulted, _)| *faulted == view);
+        if stopped || position != Some(self.engine.head.position) {
             return Ok(None);
         }
         Ok(Some(self.access.row(view, key)?.map(Cow::into_owned)))

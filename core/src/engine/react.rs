@@ -6,20 +6,22 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::access::Access;
 use super::propose::EngineReads;
-use super::{Engine, pending};
+use super::{Engine, Fault, ViewId, pending};
 use crate::commit::Commit;
 use crate::decider::Appended;
 use crate::ids;
 use crate::json::push_string;
 use crate::process::{
     AnyProcessManager, DEPTH_MAX, DROPPED, Effect, Ended, PARTITION, REFUSED, Reaction, Refused,
-    STOPPED, SUCCEEDED, SYSTEM, Sight,
+    STOPPED, SUCCEEDED, SYSTEM, Sight, TIMER_COUNTS_ANEW_MS,
 };
 use crate::read::Stop;
 use crate::record::Record;
+use crate::time::Time;
 
 /// The kind of effect that lists a partition; its data are `{"partition"}`.
 pub const LIST_PARTITION: &str = "list-partition";
@@ -31,8 +33,10 @@ pub struct Reacting {
     depth: u32,
     n: u32,
     text: String,
-    /// The manager that went too deep, if one did.
-    pub too_deep: Option<&'static str>,
+    /// Managers that went too deep.
+    pub too_deep: Vec<&'static str>,
+    /// Managers that are not run, since they would go too deep.
+    without: Vec<&'static str>,
     /// A projection that one of them wanted to read and that is out of service.
     pub not_live: Option<&'static str>,
 }
@@ -41,6 +45,11 @@ impl Reacting {
     /// `depth` is that of the reactions to come.
     pub fn new(depth: u32) -> Self {
         Self { on: true, depth, ..Self::default() }
+    }
+
+    /// The same again, without those that went too deep.
+    pub fn without_those(&mut self) -> Self {
+        Self { without: core::mem::take(&mut self.too_deep), ..Self::new(self.depth) }
     }
 
     /// Nothing reacts.
@@ -78,27 +87,31 @@ impl Reacting {
         engine: &Engine,
         access: &mut Access<'_>,
         record: &Record<'_>,
+        faults: &[(ViewId, Fault)],
     ) -> Result<(), Stop> {
         if !self.on {
             return Ok(());
         }
         for manager in &engine.registry.managers {
-            self.run(engine, access, record, &**manager)?;
+            if !self.without.contains(&manager.spec().name) {
+                let mut reads = EngineReads { engine, access: &mut *access, faults };
+                self.run(&mut reads, record, &**manager)?;
+            }
         }
         Ok(())
     }
 
     fn run(
         &mut self,
-        engine: &Engine,
-        access: &mut Access<'_>,
+        reads: &mut EngineReads<'_, '_>,
         record: &Record<'_>,
         manager: &dyn AnyProcessManager,
     ) -> Result<(), Stop> {
         let spec = manager.spec();
-        let Some(reached) = reached(access, record, manager)? else { return Ok(()) };
-        let mut reads = EngineReads { engine, access };
-        let mut sight = Sight::new(&mut reads);
+        let Some(reached) = reached(reads.access, record, manager)? else { return Ok(()) };
+        let clock = record.commit.clock.as_deref().and_then(Time::parse_iso);
+        let now = clock.unwrap_or(record.time);
+        let mut sight = Sight::new(reads, now, self.depth.saturating_sub(1));
         let reactions = match &reached {
             Reached::Event => manager.react(record, &mut sight),
             Reached::Refused(refused) => manager.refused(refused, &mut sight),
@@ -109,14 +122,23 @@ impl Reacting {
             return Ok(());
         }
         let reactions = reactions?;
-        if !reactions.is_empty() && self.depth > DEPTH_MAX {
-            self.too_deep.get_or_insert(spec.name);
+        let depth_of = |reaction: &Reaction| match reaction {
+            // It is no loop that keeps others from their turn: it counts anew.
+            Reaction::Timer { due, .. } if *due >= now.after_ms(TIMER_COUNTS_ANEW_MS) => 1,
+            Reaction::Cancel { .. } => 1,
+            _ => self.depth,
+        };
+        if reactions.iter().any(|reaction| depth_of(reaction) > DEPTH_MAX) {
+            if !self.too_deep.contains(&spec.name) {
+                self.too_deep.push(spec.name);
+            }
             return Ok(());
         }
+        let depths: Vec<u32> = reactions.iter().map(depth_of).collect();
         let event = record.position.saturating_sub(record.commit.position);
         let event = u32::try_from(event).unwrap_or(u32::MAX);
-        for reaction in &reactions {
-            pending::record(&mut self.text, spec.name, (self.n, self.depth, event), reaction);
+        for (reaction, depth) in reactions.iter().zip(depths) {
+            pending::record(&mut self.text, spec.name, (self.n, depth, event), reaction);
             self.n = self.n.saturating_add(1);
         }
         Ok(())

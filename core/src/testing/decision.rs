@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use serde::Serialize;
 
 use super::{NOW, difference};
-use crate::decider::{Aggregate, Appended, Decision, Reads};
+use crate::decider::{Aggregate, Appended, Decision, Reads, undeclared};
 use crate::errors::{Code, Rejection};
 use crate::ids;
 use crate::projection::Projection;
@@ -123,6 +123,11 @@ impl<A: Aggregate> Given<A> {
         let (stamp, id) = (self.stamp, self.id.clone());
         let mut decision = Decision::new(&id, stamp.clock, &stamp, &mut self.others);
         let decided = A::decide(self.state.as_ref(), &command, &mut decision);
+        for event in decided.iter().flatten() {
+            let (name, _) =
+                tagged::write(event).unwrap_or_else(|e| panic!("an event can not be written: {e}"));
+            assert!(A::SPEC.events.contains(&name.as_str()), "{}", undeclared::<A>(&name));
+        }
         let appended =
             decision.finish().unwrap_or_else(|stop| panic!("the decision stopped: {stop:?}"));
         Outcome { decided, appended, expected: Vec::new(), aggregate: PhantomData }

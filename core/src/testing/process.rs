@@ -23,12 +23,13 @@ use crate::tagged;
 #[derive(Debug)]
 pub struct Reacting<M> {
     others: Others,
+    depth: u32,
     manager: PhantomData<M>,
 }
 
 /// A process manager in a partition where nothing happened yet.
 pub fn reacting<M: ProcessManager>() -> Reacting<M> {
-    Reacting { others: Others::default(), manager: PhantomData }
+    Reacting { others: Others::default(), depth: 0, manager: PhantomData }
 }
 
 impl<M: ProcessManager> Reacting<M> {
@@ -48,6 +49,12 @@ impl<M: ProcessManager> Reacting<M> {
     pub fn given_row<P: Projection>(mut self, key: &[u8], value: &impl Serialize) -> Self {
         self.others.put_row::<P>(key, value);
         self
+    }
+
+    /// Given that so many reactions led here.
+    #[must_use]
+    pub fn at_depth(self, depth: u32) -> Self {
+        Self { depth, ..self }
     }
 
     /// When this happened to a stream. An event that the manager does not react to leads to
@@ -77,7 +84,7 @@ impl<M: ProcessManager> Reacting<M> {
             ..Commit::default()
         };
         let room = Decoded::room(&commit);
-        let mut sight = Sight::new(&mut self.others);
+        let mut sight = Sight::new(&mut self.others, NOW, self.depth);
         let reactions = Record::all(&commit, NOW, &room).map(|r| M::react(&r, &mut sight)).next();
         settled(reactions.unwrap_or_else(|| Ok(Vec::new())))
     }
@@ -97,7 +104,7 @@ impl<M: ProcessManager> Reacting<M> {
             detail: String::new(),
             data,
         };
-        settled(M::refused(&refused, &mut Sight::new(&mut self.others)))
+        settled(M::refused(&refused, &mut Sight::new(&mut self.others, NOW, self.depth)))
     }
 }
 
@@ -114,7 +121,7 @@ impl<M: ProcessManager> Reacting<M> {
             error: error.map(ToString::to_string),
             retry_at: None,
         };
-        settled(M::ended(&ended, &mut Sight::new(&mut self.others)))
+        settled(M::ended(&ended, &mut Sight::new(&mut self.others, NOW, self.depth)))
     }
 }
 
@@ -136,10 +143,29 @@ impl Reactions {
     pub fn then(self, expected: impl IntoIterator<Item = Reaction>) {
         let expected: Vec<Reaction> = expected.into_iter().collect();
         if self.0 != expected {
-            let shown = |reactions: &[Reaction]| -> Vec<String> {
-                reactions.iter().map(|reaction| format!("{reaction:?}")).collect()
-            };
+            let shown =
+                |reactions: &[Reaction]| -> Vec<String> { reactions.iter().map(shown).collect() };
             panic!("other reactions\n{}", difference(&shown(&expected), &shown(&self.0)));
+        }
+    }
+}
+
+/// A reaction on one line.
+fn shown(reaction: &Reaction) -> String {
+    let ordered = |ordered: &Ordered| {
+        let Ordered { aggregate_type, aggregate_id, command, data } = ordered;
+        format!("{} {command} {data}", ids::stream_name(aggregate_type, aggregate_id))
+    };
+    match reaction {
+        Reaction::Command(command) => format!("command {}", ordered(command)),
+        Reaction::Timer { key, due, command } => {
+            format!("timer {key} due {}: {}", due.to_iso(), ordered(command))
+        }
+        Reaction::Cancel { key } => format!("cancel {key}"),
+        Reaction::Effect(effect) => {
+            let Effect { kind, target, data, deadline } = effect;
+            let until = deadline.map(|time| format!(" until {}", time.to_iso()));
+            format!("effect {kind} to {target}{}: {data}", until.unwrap_or_default())
         }
     }
 }

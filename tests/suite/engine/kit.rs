@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use foldlog_core::chain::{self, Chain, StoredBlock};
+pub use foldlog_core::driver::OwnedRequest;
 use foldlog_core::driver::{
-    Config, Linked, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Spawn, Store,
-    TestStamps, World, test_entropy,
+    Config, Linked, MemoryStore, OwnedBody, Partition, Reply, Spawn, Store, TestStamps, World,
+    test_entropy,
 };
 use foldlog_core::protocol::OpenSettings;
 use foldlog_core::registry::Registry;

@@ -126,6 +126,74 @@ fn the_newest_three_snapshots_and_each_of_500_events_are_kept() {
     assert_eq!(rows[0].1.len(), 1 + 2, "one row of the newest, and versions 500 and 1,000");
 }
 
+/// Whatever the interval: the first one taken in each block of 500 versions stays, also when the
+/// interval changes half-way.
+#[test]
+fn of_each_500_events_one_snapshot_stays_whatever_the_interval() {
+    let kept = |store: &MemoryStore| -> Vec<u64> {
+        let all = store.rows.iter().filter(|(view, _)| view.name == "~snapshots");
+        let keys = all.flat_map(|(_, rows)| rows.keys()).filter(|key| key.starts_with(b"k"));
+        let version = |key: &Vec<u8>| {
+            let last = key.last_chunk::<8>().expect("a version");
+            !u64::from_be_bytes(*last)
+        };
+        keys.map(version).collect()
+    };
+    let fill = |bank: &mut Bank<MemoryStore>, count: u64| {
+        for _ in 0..count / 100 {
+            let batch = (0..100).map(|_| deposit("a", 1)).collect();
+            assert!(bank.run(batch).iter().all(|reply| reply.response.status == 200));
+        }
+    };
+    for (every, stay) in [(30, vec![1_500, 1_020, 510]), (7, vec![1_505, 1_001, 504])] {
+        let setup = Setup { snapshot_every: Some(every), ..Setup::default() };
+        let mut bank = setup.open(MemoryStore::default());
+        done(&mut bank, open_account("a", 0));
+        fill(&mut bank, 1_600);
+        bank.checkpoint().expect("a checkpoint is stored");
+        assert_eq!(kept(bank.store()), stay, "every {every}");
+        let total = json(&done(&mut bank, get("/stats")))["totalSnapshots"].clone();
+        assert_eq!(total, 3 + 3, "every {every}");
+        kit::assert_rows_are_the_fold(bank.store(), &setup, "after 1,601 events");
+    }
+    let mut bank =
+        Setup { snapshot_every: Some(400), ..Setup::default() }.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 0));
+    fill(&mut bank, 600);
+    let setup = Setup { snapshot_every: Some(30), ..Setup::default() };
+    let mut bank = setup.open(bank.store().clone());
+    fill(&mut bank, 1_000);
+    bank.checkpoint().expect("a checkpoint is stored");
+    assert_eq!(kept(bank.store()), [1_500, 1_020, 630]);
+    kit::assert_rows_are_the_fold(bank.store(), &setup, "after another interval");
+}
+
+/// Each transfer out leaves a release of its hold: no transaction, and in the way of those.
+#[test]
+fn the_latest_100_transactions_are_shown_whatever_lies_between() {
+    let mut bank = Setup::default().open(MemoryStore::default());
+    done(&mut bank, open_account("a", 1_000_000));
+    done(&mut bank, open_account("b", 0));
+    let mut shown = Vec::new();
+    for n in 1..=220_u64 {
+        let body = format!(
+            r#"{{"transferId":"t-{n}","fromAccountId":"a","toAccountId":"b","amount":{n}}}"#
+        );
+        done(&mut bank, kit::request("POST", "/commands/transfer", &body, &[]));
+        let state = json(&done(&mut bank, get("/queries/account/a")));
+        let items = state["transactions"].as_array().expect("a list");
+        let amounts: Vec<u64> = items.iter().filter_map(|item| item["amount"].as_u64()).collect();
+        let latest: Vec<u64> = (1..=n).rev().take(100).collect();
+        assert_eq!((amounts, &state["transactionCount"]), (latest, &n.into()));
+        shown.push(state);
+    }
+    let mut bank = Setup { row_cache_max: 16 << 10, ..Setup::default() }.open(bank.store().clone());
+    for state in shown.iter().skip(90).step_by(13) {
+        let target = format!("/queries/account/a?atVersion={}", state["version"]);
+        assert_eq!(json(&done(&mut bank, get(&target))), *state, "{target}");
+    }
+}
+
 /// Snapshots that lie are found by `verify`; those that can not be read, or were folded by another
 /// revision, are not used.
 #[test]
@@ -147,6 +215,67 @@ fn a_snapshot_that_can_not_be_read_is_not_used() {
         assert_eq!(json(&body)["balance"], 4 + version);
     }
     assert_eq!(kit::run(&mut bank, get("/snapshots/account/a")).0, 404);
+}
+
+/// A store in which a snapshot's balance is another one; `taken` is one taken on request.
+fn lying(store: &MemoryStore, version: u64, taken: bool) -> MemoryStore {
+    let mut store = store.clone();
+    let name = if taken { "~snapshots-taken" } else { "~snapshots" };
+    // Balance, then what follows, as a state is written: 4 more than its version, in one byte.
+    let right = [u8::try_from(version + 4).expect("a small balance"), 1];
+    let mut lies = 0;
+    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name == name) {
+        for value in rows.values_mut() {
+            let found = value.windows(2).position(|bytes| bytes == right);
+            if let Some(at) = found {
+                value[at] ^= 8;
+                lies += 1;
+            }
+        }
+    }
+    assert_eq!(lies, 1, "version {version}");
+    store
+}
+
+/// A lie whose checksum is right: what is shown is the fold all the same, the snapshot is taken
+/// anew, and that is told.
+#[test]
+fn a_snapshot_that_lies_is_found_out_and_taken_anew() {
+    let setup = Setup::default();
+    let mut bank = setup.open(MemoryStore::default());
+    done(&mut bank, open_account("a", 5));
+    (0..34).for_each(|_| drop(done(&mut bank, deposit("a", 1))));
+    assert_eq!(kit::run(&mut bank, kit::request("POST", "/snapshots/account/a", "{}", &[])).0, 201);
+    (0..2).for_each(|_| drop(done(&mut bank, deposit("a", 1))));
+    bank.checkpoint().expect("a checkpoint is stored");
+    let honest = bank.store().clone();
+    let rows = |store: &MemoryStore| -> Vec<_> {
+        let views = store.rows.iter().filter(|(view, _)| view.name.starts_with("~snap"));
+        views.map(|(view, rows)| (view.clone(), rows.clone())).collect()
+    };
+    for (version, taken) in [(10, false), (20, false), (30, false), (35, true)] {
+        let lie = lying(&honest, version, taken);
+        for asked in [version, version + 1] {
+            let mut bank = setup.open(lie.clone());
+            let body = done(&mut bank, get(&format!("/queries/account/a?atVersion={asked}")));
+            assert_eq!(json(&body)["balance"], 4 + asked, "{version} at {asked}");
+            let health = json(&done(&mut bank, get("/health")));
+            assert_eq!(health["snapshotsDiscarded"], 1, "{version} at {asked}: {health}");
+            assert_eq!(rows(bank.store()), rows(&honest), "{version} at {asked}");
+            let mut again = setup.open(bank.store().clone());
+            let health = json(&done(&mut again, get("/health")));
+            assert_eq!(health["snapshotsDiscarded"], 1, "it is told until rows are gone");
+        }
+    }
+    // The latest one, shown itself, and asked for again.
+    let mut bank = setup.open(lying(&honest, 35, true));
+    let shown = json(&done(&mut bank, get("/snapshots/account/a")));
+    assert_eq!((&shown["version"], &shown["state"]["balance"]), (&35.into(), &39.into()));
+    // Where all is well nothing is told.
+    let mut bank = setup.open(honest.clone());
+    let body = done(&mut bank, get("/queries/account/a?atVersion=21"));
+    assert_eq!(json(&body)["balance"], 25);
+    assert!(json(&done(&mut bank, get("/health")))["snapshotsDiscarded"].is_null());
 }
 
 /// Stored before they are answered; at most three a stream; gone with the rows, and nothing else is.

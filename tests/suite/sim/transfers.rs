@@ -22,7 +22,7 @@ struct Transfer {
     credited: bool,
     refunded: bool,
     ended: bool,
-    /// A trap took its last step: only a person can end it.
+    /// A trap took its last step: it is asked for again by a timer.
     given_up: bool,
 }
 
@@ -40,6 +40,8 @@ struct Asked {
 pub struct Transfers {
     all: BTreeMap<String, Transfer>,
     waiting: BTreeMap<(u64, u64), Asked>,
+    /// What is due at a time.
+    timers: BTreeMap<(u64, u64), Asked>,
 }
 
 fn text(value: &Value) -> String {
@@ -78,7 +80,11 @@ impl Transfers {
             };
             let amount = data["amount"].as_u64().unwrap_or_default();
             let asked = Asked { command: text(&payload["command"]), account, transfer, amount };
-            if self.waiting.insert((first, n), asked).is_some() {
+            let all = match reaction["kind"].as_str() {
+                Some("timer") => &mut self.timers,
+                _ => &mut self.waiting,
+            };
+            if all.insert((first, n), asked).is_some() {
                 return Err("a reaction is opened twice".into());
             }
         }
@@ -91,8 +97,11 @@ impl Transfers {
         let which = (cause["position"].as_u64(), cause["n"].as_u64());
         let (Some(position), Some(n)) = which else { return Err("an incomplete cause".into()) };
         let oldest = self.waiting.keys().next().copied();
-        let asked = self.waiting.remove(&(position, n)).ok_or("a cause that is not open")?;
-        if oldest != Some((position, n)) {
+        let timer = self.timers.remove(&(position, n));
+        let in_turn = timer.is_some() || oldest == Some((position, n));
+        let asked = timer.or_else(|| self.waiting.remove(&(position, n)));
+        let asked = asked.ok_or("a cause that is not open")?;
+        if !in_turn {
             return Err("it is not the oldest that is due".into());
         }
         let event = &commit["events"][0];

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::{ACCOUNT_COMMANDS, ACCOUNT_SCHEMA};
 use super::rules::{close_into, credit, debit, deposit, open, withdraw};
-use super::transfer::{Transfer, TransferEvent};
+use super::transfer::{Transfer, TransferEvent, is_zero};
 use crate::decider::{Aggregate, AggregateSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
 use crate::json::{push_string, push_unsigned};
@@ -23,6 +23,10 @@ use crate::record::Record;
 /// An account as a kind of stream.
 #[derive(Debug)]
 pub struct Account;
+
+/// Pages in which an account's latest transactions are looked for, some 1,500 records in all. Each
+/// release of a hold follows a debit, so two pages mostly do.
+const PAGES_MAX: u32 = 4;
 
 /// What can be asked of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +76,9 @@ pub enum AccountCommand {
         amount: u64,
         /// Why it could not.
         reason: String,
+        /// How often it was asked for in vain.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u64,
     },
 }
 
@@ -186,7 +193,7 @@ impl Aggregate for Account {
             AccountCommand::CreditForTransfer { transfer_id, amount } => {
                 credit(id, state, transfer_id, *amount, decision)
             }
-            AccountCommand::RefundTransfer { transfer_id, amount, reason } => {
+            AccountCommand::RefundTransfer { transfer_id, amount, reason, .. } => {
                 let (transfer_id, amount) = (transfer_id.clone(), *amount);
                 let failed = TransferEvent::TransferFailed { reason: reason.clone() };
                 decision.append::<Transfer>(&transfer_id, &failed);
@@ -266,7 +273,7 @@ impl Aggregate for Account {
         out.push_str(",\"transactionCount\":");
         push_unsigned(&mut out, state.transactions);
         out.push_str(",\"transactions\":[");
-        push_transactions(&mut out, id, reader)?;
+        push_transactions(&mut out, id, state.transactions, reader)?;
         out.push_str("]}");
         Ok(out)
     }
@@ -295,27 +302,47 @@ pub(super) fn event_of<'a>(record: &Record<'a>) -> Result<Option<&'a AccountEven
     record.decode().map(Some).map_err(Stop::Fault)
 }
 
-/// Opening and closing are not transactions: a page more than is shown covers them.
-fn push_transactions(out: &mut String, id: &str, reader: &mut Reader<'_, '_>) -> Result<(), Stop> {
-    let wanted = TRANSACTIONS_SHOWN.saturating_add(2);
-    let positions =
-        reader.stream_positions_before(Account::SPEC.aggregate_type, id, None, wanted)?;
-    let mut shown = 0_u32;
-    reader.records(&positions, |record| {
-        let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
-        if shown >= TRANSACTIONS_SHOWN {
-            return Ok(());
+/// Read back from the account's end. Opening, closing and what a transfer frees are no
+/// transactions: each page is twice as long as the one before, and there are few pages.
+fn push_transactions(
+    out: &mut String,
+    id: &str,
+    all: u64,
+    reader: &mut Reader<'_, '_>,
+) -> Result<(), Stop> {
+    let wanted = all.min(TRANSACTIONS_SHOWN.into());
+    let mut page = TRANSACTIONS_SHOWN.saturating_add(2);
+    let (mut shown, mut before) = (0_u64, None);
+    for _ in 0..PAGES_MAX {
+        if shown >= wanted {
+            break;
         }
-        out.push_str(if shown > 0 { ",{\"type\":\"" } else { "{\"type\":\"" });
-        shown = shown.saturating_add(1);
-        out.push_str(kind);
-        out.push_str("\",\"amount\":");
-        push_unsigned(out, amount);
-        out.push_str(",\"timestamp\":\"");
-        record.time.push_iso(out);
-        out.push_str("\",\"eventId\":");
-        push_string(out, &record.id());
-        out.push('}');
-        Ok(())
-    })
+        let aggregate = Account::SPEC.aggregate_type;
+        let positions = reader.stream_positions_before(aggregate, id, before, page)?;
+        reader.records(&positions, |record| {
+            let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
+            if shown < wanted {
+                push_transaction(out, record, (kind, amount), shown == 0);
+                shown = shown.saturating_add(1);
+            }
+            Ok(())
+        })?;
+        let Some(oldest) = positions.last() else { break };
+        before = Some(*oldest);
+        page = page.saturating_mul(2);
+    }
+    Ok(())
+}
+
+fn push_transaction(out: &mut String, record: &Record<'_>, moved: (&str, u64), first: bool) {
+    let (kind, amount) = moved;
+    out.push_str(if first { "{\"type\":\"" } else { ",{\"type\":\"" });
+    out.push_str(kind);
+    out.push_str("\",\"amount\":");
+    push_unsigned(out, amount);
+    out.push_str(",\"timestamp\":\"");
+    record.time.push_iso(out);
+    out.push_str("\",\"eventId\":");
+    push_string(out, &record.id());
+    out.push('}');
 }

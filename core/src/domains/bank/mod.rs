@@ -1,7 +1,8 @@
 //! The bank: accounts that are opened, paid into, drawn from and closed.
 //!
-//! Reading order: `account` (commands, events, decisions, with `contract` and `rules`), `transfer` (money on its way between
-//! two of them, and what moves it), then the three read models.
+//! Reading order: `account` (commands, events, decisions, with `contract` and `rules`), `transfer`
+//! (money on its way between two of them) and `transfers` (what moves it), then the three read
+//! models.
 
 mod account;
 mod balances;
@@ -10,6 +11,7 @@ mod daily;
 mod history;
 mod rules;
 mod transfer;
+mod transfers;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +20,8 @@ pub use account::{Account, AccountCommand, AccountEvent, AccountState};
 pub use balances::AccountBalances;
 pub use daily::DailySummary;
 pub use history::TransactionHistory;
-pub use transfer::{Status, Transfer, TransferCommand, TransferEvent, TransferState, Transfers};
+pub use transfer::{Status, Transfer, TransferCommand, TransferEvent, TransferState};
+pub use transfers::Transfers;
 
 use crate::registry::Registry;
 use crate::{decider, process, projection};

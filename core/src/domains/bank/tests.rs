@@ -1,8 +1,8 @@
 //! The bank's rules, one decision at a time, and what its projections show.
 
 use super::{
-    Account, AccountBalances, AccountCommand, AccountEvent, DailySummary, Transfer,
-    TransferCommand, TransferEvent, Transfers,
+    Account, AccountBalances, AccountCommand, AccountEvent, DailySummary, TransactionHistory,
+    Transfer, TransferCommand, TransferEvent, Transfers,
 };
 use crate::errors::Code;
 use crate::limits::INTEGER_MAX;
@@ -105,6 +105,45 @@ fn projections_show_what_happened() {
         .then(r#"{"balances": {"a": {"balance": 8, "lastUpdated": "2026-01-01T00:00:00.000Z"}}}"#);
 }
 
+#[test]
+fn the_history_shows_deposits_and_withdrawals_and_nothing_else() {
+    let (transfer_id, amount) = (String::from("t"), 4);
+    projected::<TransactionHistory>()
+        .given::<Account>("a", [opened(5), MoneyDeposited { amount: 3 }])
+        .given::<Account>("b", [opened(0)])
+        .given::<Account>(
+            "a",
+            [
+                AccountEvent::TransferMoneyDebited { transfer_id: transfer_id.clone(), amount },
+                AccountEvent::TransferHoldReleased { transfer_id: transfer_id.clone(), amount },
+            ],
+        )
+        .given::<Transfer>("t", [TransferEvent::TransferCompleted {}])
+        .at(Time(1_767_225_600_000 + 86_400_000))
+        .given::<Account>(
+            "b",
+            [
+                AccountEvent::TransferMoneyCredited { transfer_id, amount },
+                MoneyWithdrawn { amount: 1 },
+                AccountClosed {},
+            ],
+        )
+        .then(
+            r#"{"transactions": [
+                {"accountId": "a", "type": "deposit", "amount": 3,
+                 "timestamp": "2026-01-01T00:00:00.000Z", "eventId": "evt-002"},
+                {"accountId": "a", "type": "withdrawal", "amount": 4,
+                 "timestamp": "2026-01-01T00:00:00.000Z", "eventId": "evt-004"},
+                {"accountId": "b", "type": "deposit", "amount": 4,
+                 "timestamp": "2026-01-02T00:00:00.000Z", "eventId": "evt-007"},
+                {"accountId": "b", "type": "withdrawal", "amount": 1,
+                 "timestamp": "2026-01-02T00:00:00.000Z", "eventId": "evt-008"}]}"#,
+        );
+    projected::<TransactionHistory>()
+        .given::<Account>("a", [opened(5)])
+        .then(r#"{"transactions":[]}"#);
+}
+
 fn requested() -> TransferEvent {
     let (from_account_id, to_account_id) = ("ann".into(), "bob".into());
     TransferEvent::TransferRequested { from_account_id, to_account_id, amount: 7 }
@@ -135,14 +174,14 @@ fn a_refused_step_is_undone() {
     let (transfer_id, amount) = (String::from("t"), 7);
     let reason = String::from("closed");
     let debit = AccountCommand::DebitForTransfer { transfer_id: transfer_id.clone(), amount };
-    let fail = TransferCommand::FailTransfer { reason: reason.clone() };
+    let fail = TransferCommand::FailTransfer { reason: reason.clone(), attempt: 0 };
     let fail = Ordered::to::<Transfer>("t", &fail).expect("a command can be written");
     reacting::<Transfers>()
         .given::<Transfer>("t", [requested()])
         .when_refused(&to_account("ann", &debit), Code::Closed)
         .then([Reaction::Command(fail)]);
     let credit = AccountCommand::CreditForTransfer { transfer_id: transfer_id.clone(), amount };
-    let refund = AccountCommand::RefundTransfer { transfer_id, amount, reason };
+    let refund = AccountCommand::RefundTransfer { transfer_id, amount, reason, attempt: 0 };
     reacting::<Transfers>()
         .given::<Transfer>("t", [requested(), TransferEvent::TransferDebited {}])
         .when_refused(&to_account("bob", &credit), Code::Closed)
@@ -163,4 +202,125 @@ fn what_a_transfer_holds_has_its_place() {
     given::<Account>(held())
         .when(Deposit { amount: INTEGER_MAX - 5 })
         .then([MoneyDeposited { amount: INTEGER_MAX - 5 }]);
+}
+
+#[test]
+fn a_transfer_is_asked_for_once_and_given_up_before_money_moves() {
+    let transfer = |to: &str| {
+        let (from_account_id, to_account_id) = ("ann".into(), to.into());
+        TransferCommand::Transfer { from_account_id, to_account_id, amount: 7 }
+    };
+    let fail = || TransferCommand::FailTransfer { reason: "closed".into(), attempt: 0 };
+    let failed = || TransferEvent::TransferFailed { reason: "closed".into() };
+    given::<Transfer>([]).when(transfer("bob")).then([requested()]);
+    given::<Transfer>([]).when(transfer("ann")).then_rejected(Code::InvalidField);
+    given::<Transfer>([requested()]).when(transfer("bob")).then_rejected(Code::AlreadyExists);
+    given::<Transfer>([requested(), failed()])
+        .when(transfer("bob"))
+        .then_rejected(Code::AlreadyExists);
+    given::<Transfer>([requested()]).when(fail()).then([failed()]);
+    for moved in [TransferEvent::TransferDebited {}, TransferEvent::TransferCompleted {}, failed()]
+    {
+        given::<Transfer>([requested(), moved]).when(fail()).then_nothing();
+    }
+    given::<Transfer>([]).when(fail()).then_nothing();
+}
+
+/// Each step of a transfer is one commit over the account and the transfer.
+#[test]
+fn an_account_takes_its_part_in_a_transfer() {
+    let (id, amount) = (|| String::from("t"), 7);
+    let debit = || AccountCommand::DebitForTransfer { transfer_id: id(), amount };
+    let debited = || AccountEvent::TransferMoneyDebited { transfer_id: id(), amount };
+    given::<Account>([opened(7)])
+        .and::<Transfer>("t", [requested()])
+        .when(debit())
+        .appending::<Transfer>("t", [TransferEvent::TransferDebited {}])
+        .then([debited()]);
+    given::<Account>([opened(6)]).when(debit()).then_rejected(Code::InsufficientFunds);
+    given::<Account>([]).when(debit()).then_rejected(Code::NotFound);
+
+    let credit = || AccountCommand::CreditForTransfer { transfer_id: id(), amount };
+    given::<Account>([opened(0)])
+        .of("bob")
+        .and::<Transfer>("t", [requested(), TransferEvent::TransferDebited {}])
+        .when(credit())
+        .appending::<Transfer>("t", [TransferEvent::TransferCompleted {}])
+        .appending::<Account>(
+            "ann",
+            [AccountEvent::TransferHoldReleased { transfer_id: id(), amount }],
+        )
+        .then([AccountEvent::TransferMoneyCredited { transfer_id: id(), amount }]);
+    given::<Account>([opened(0)]).when(credit()).then_rejected(Code::NotFound);
+    given::<Account>([opened(INTEGER_MAX - 6)]).when(credit()).then_rejected(Code::LimitExceeded);
+    given::<Account>([opened(0), AccountClosed {}]).when(credit()).then_rejected(Code::Closed);
+
+    let reason = || String::from("closed");
+    given::<Account>([opened(7), debited()])
+        .when(AccountCommand::RefundTransfer {
+            transfer_id: id(),
+            amount,
+            reason: reason(),
+            attempt: 3,
+        })
+        .appending::<Transfer>("t", [TransferEvent::TransferFailed { reason: reason() }])
+        .then([AccountEvent::TransferMoneyRefunded { transfer_id: id(), amount }]);
+}
+
+/// What ends a transfer is asked for until it is done, later each time; a payload that is no
+/// command of this module any more is no reason to lose money.
+#[test]
+fn what_ends_a_transfer_is_asked_for_again() {
+    let (start, reason) = (Time(1_767_225_600_000), String::from("closed"));
+    let debited = || [requested(), TransferEvent::TransferDebited {}];
+    let refund = |attempt| {
+        let (transfer_id, reason) = (String::from("t"), reason.clone());
+        let refund = AccountCommand::RefundTransfer { transfer_id, amount: 7, reason, attempt };
+        to_account("ann", &refund)
+    };
+    for (attempt, wait_ms) in [(0, 1_000), (1, 2_000), (2, 4_000), (8, 256_000), (9, 300_000)] {
+        let due = start.after_ms(wait_ms);
+        let (key, command) = (String::from("t"), refund(attempt + 1));
+        reacting::<Transfers>()
+            .given::<Transfer>("t", debited())
+            .when_refused(&refund(attempt), Code::Internal)
+            .then([Reaction::Timer { key, due, command }]);
+    }
+    let fail = |attempt| {
+        let fail = TransferCommand::FailTransfer { reason: reason.clone(), attempt };
+        Ordered::to::<Transfer>("t", &fail).expect("a command can be written")
+    };
+    let (key, due, command) = (String::from("t"), start.after_ms(1_000), fail(1));
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested()])
+        .when_refused(&fail(0), Code::Internal)
+        .then([Reaction::Timer { key, due, command }]);
+    let failed = TransferEvent::TransferFailed { reason: reason.clone() };
+    reacting::<Transfers>()
+        .given::<Transfer>("t", [requested(), failed])
+        .when_refused(&fail(0), Code::Internal)
+        .then([]);
+
+    let mut unknown = to_account("bob", &Deposit { amount: 7 });
+    unknown.command = "CreditTransferAnew".into();
+    unknown.data = r#"{"sum":{"cents":7},"transferId":"t"}"#.into();
+    reacting::<Transfers>()
+        .given::<Transfer>("t", debited())
+        .when_refused(&unknown, Code::Closed)
+        .then([Reaction::Command(refund(0))]);
+}
+
+/// Cut short after its debit, a transfer would hold money for ever.
+#[test]
+fn a_transfer_without_room_for_its_steps_waits_a_moment() {
+    let (transfer_id, amount) = (String::from("t"), 7);
+    let debit = AccountCommand::DebitForTransfer { transfer_id: transfer_id.clone(), amount };
+    let (command, key) = (to_account("ann", &debit), transfer_id);
+    let at = |depth| reacting::<Transfers>().given::<Transfer>("t", [requested()]).at_depth(depth);
+    at(13).when::<Transfer>("t", requested()).then([Reaction::Command(command.clone())]);
+    let due = Time(1_767_225_600_000).after_ms(1_000);
+    for depth in [14, 15, 16] {
+        let (key, command) = (key.clone(), command.clone());
+        at(depth).when::<Transfer>("t", requested()).then([Reaction::Timer { key, due, command }]);
+    }
 }

@@ -1,27 +1,20 @@
-//! The transfer: money on its way from one account to another, and the manager that moves it.
+//! The transfer: money on its way from one account to another.
 //!
-//! Owns the order of steps: debit, then credit, then, if the credit is refused, refund. Each step
-//! is one commit over the account and the transfer, so neither tells what the other does not.
-//!
-//! Invariant: between debit and credit the source account *holds* the amount: it can not be closed,
-//! and its balance leaves room for the refund. So a refund is never refused and nothing is lost.
+//! Owns how far a transfer is. What moves the money, step by step, is in `transfers`.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{Account, AccountCommand};
 use crate::decider::{Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::{Field, FieldKind};
 use crate::json::push_string;
 use crate::limits::INTEGER_MAX;
-use crate::process::{Ordered, ProcessManager, ProcessSpec, Reaction, Refused, Sight};
 use crate::read::{Reader, Stop};
-use crate::record::Record;
 
 /// A transfer as a kind of stream.
 #[derive(Debug)]
@@ -44,7 +37,16 @@ pub enum TransferCommand {
     FailTransfer {
         /// Why: the name of an error code.
         reason: String,
+        /// How often it was asked for in vain.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u64,
     },
+}
+
+/// For serde: what is 0 is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+pub(super) const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What can happen to a transfer.
@@ -191,7 +193,7 @@ impl Aggregate for Transfer {
                     amount: (*amount).min(INTEGER_MAX),
                 }])
             }
-            TransferCommand::FailTransfer { reason } => match state.map(|state| state.status) {
+            TransferCommand::FailTransfer { reason, .. } => match state.map(|state| state.status) {
                 Some(Status::Requested) => {
                     Ok(vec![TransferEvent::TransferFailed { reason: reason.clone() }])
                 }
@@ -240,59 +242,5 @@ impl Aggregate for Transfer {
         }
         out.push_str(&format!(",\"amount\":{},\"version\":{version}}}", state.amount));
         Ok(out)
-    }
-}
-
-/// Moves the money of transfers: debit, credit, and the refund when the credit is refused.
-#[derive(Debug)]
-pub struct Transfers;
-
-impl ProcessManager for Transfers {
-    const SPEC: ProcessSpec = ProcessSpec {
-        name: "Transfers",
-        reacts_to: &[("Transfer", "TransferRequested"), ("Transfer", "TransferDebited")],
-    };
-
-    fn react(record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
-        let transfer_id = record.aggregate_id.to_string();
-        let Some((_, state)) = sight.state::<Transfer>(&transfer_id)? else {
-            return Err(Stop::Fault(format!("transfer {transfer_id} has no state")));
-        };
-        let amount = state.amount;
-        let (account, command) = match record.event_type() {
-            "TransferRequested" => {
-                (state.from, AccountCommand::DebitForTransfer { transfer_id, amount })
-            }
-            _ => (state.to, AccountCommand::CreditForTransfer { transfer_id, amount }),
-        };
-        Ok(vec![Reaction::Command(Ordered::to::<Account>(&account, &command)?)])
-    }
-
-    fn refused(refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
-        let (AccountCommand::DebitForTransfer { transfer_id, .. }
-        | AccountCommand::CreditForTransfer { transfer_id, .. }) =
-            (match refused.command::<Account>() {
-                Some(command) => command,
-                None => return Ok(Vec::new()),
-            })
-        else {
-            return Ok(Vec::new());
-        };
-        let Some((_, state)) = sight.state::<Transfer>(&transfer_id)? else {
-            return Ok(Vec::new());
-        };
-        let reason = refused.code.clone();
-        let command = match state.status {
-            Status::Requested => {
-                Ordered::to::<Transfer>(&transfer_id, &TransferCommand::FailTransfer { reason })?
-            }
-            Status::Debited => {
-                let amount = state.amount;
-                let command = AccountCommand::RefundTransfer { transfer_id, amount, reason };
-                Ordered::to::<Account>(&state.from, &command)?
-            }
-            Status::Completed | Status::Failed => return Ok(Vec::new()),
-        };
-        Ok(vec![Reaction::Command(command)])
     }
 }
