@@ -52,7 +52,7 @@ pub const COMMON: &[Field] = &[Field {
     name: "eventIds",
     kind: FieldKind::Ids,
     optional: true,
-    doc: "Ids of the events that the command makes, one each: repeated, it returns those events. Not of the form evt-<number>",
+    doc: "Ids of the events that the command makes, one each. All known: those events are returned (200), whatever commits they are in; version, position and hash are then those of the newest of these. Some known: 409. Not of the form evt-<number>",
 }];
 
 /// The members of a body that passed its field list.

@@ -150,6 +150,8 @@ pub enum Decided {
     Nothing(Answered),
     /// It was done before, under the same key.
     Replayed(Answered),
+    /// The events that it names are there already.
+    Known(Answered),
     /// It is refused.
     Rejected(Problem),
 }

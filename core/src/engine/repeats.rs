@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::Engine;
 use super::access::Access;
 use super::keys::{KeyEntry, event_row, expired, key_row};
-use super::propose::{Answered, Attempt, CommandInput, Decided, answered};
+use super::propose::{Answered, AnsweredEvent, Attempt, CommandInput, Decided, answered};
 use super::views::IDEMPOTENCY;
 use crate::commit::Commit;
 use crate::errors::{Code, Problem};
@@ -101,21 +101,40 @@ impl Engine {
             let detail = format!("event {id} exists already, others of `eventIds` do not");
             return refused(conflict(detail));
         };
-        let first = positions.iter().min().copied().unwrap_or_default();
-        let lines = access.commits(&[first])?;
-        let commit = lines.first().and_then(|line| Commit::parse(line).ok());
-        let commit = commit.ok_or_else(unreadable)?;
-        let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
-        if commit.events.first().is_none_or(|event| event.stream != stream) {
-            let detail = format!("event {id} exists already, and is no event of {stream}");
-            return refused(conflict(detail));
-        }
-        if positions.iter().any(|position| *position > commit.last_position()) {
-            let detail = format!("event {id} exists already, others of `eventIds` elsewhere");
-            return refused(conflict(detail));
-        }
-        let Answered { events, .. } = answered(&commit)?;
-        let events = events.into_iter().filter(|event| wanted.contains(&event.id)).collect();
-        Ok(Some(Decided::Replayed(Answered { events, ..answered(&commit)? })))
+        let known = all_of(access, positions)?;
+        Ok(Some(Decided::Known(Answered { id: input.id.into(), ..known })))
     }
+}
+
+/// The events at these positions, whatever commits they are in; what else is told is that of the
+/// newest of these.
+fn all_of(access: &mut Access<'_>, mut positions: Vec<u64>) -> Result<Answered, Stop> {
+    positions.sort_unstable();
+    let mut newest: Option<Answered> = None;
+    let mut events = Vec::new();
+    // Mostly they are of one commit: read first, so that its line is not read once for each.
+    let mut page = 1_usize;
+    while !positions.is_empty() {
+        let asked = positions.split_off(positions.len().saturating_sub(page));
+        page = page.saturating_mul(8);
+        let mut from = u64::MAX;
+        for (line, position) in access.commits(&asked)?.iter().zip(&asked).rev() {
+            if *position >= from {
+                continue;
+            }
+            let commit = Commit::parse(line).map_err(|_| unreadable())?;
+            from = commit.position;
+            let mut told = answered(&commit)?;
+            let of_this = |position: &u64| *position >= from && *position <= told.position;
+            let here = asked.iter().chain(&positions).copied().filter(of_this);
+            let here: Vec<u64> = here.collect();
+            let own = told.events.drain(..).filter(|event| here.contains(&event.position));
+            events.extend(own);
+            newest.get_or_insert(told);
+        }
+        positions.retain(|position| *position < from);
+    }
+    events.sort_unstable_by_key(|event: &AnsweredEvent| event.position);
+    let newest = newest.ok_or_else(unreadable)?;
+    Ok(Answered { events, ..newest })
 }

@@ -240,7 +240,7 @@ impl Engine {
                 Woken::Idle { next: None, effects: Vec::new() }
             }
             Decided::Rejected(problem) => Woken::Broken(problem.detail),
-            Decided::Nothing(_) | Decided::Replayed(_) => {
+            Decided::Nothing(_) | Decided::Replayed(_) | Decided::Known(_) => {
                 Woken::Idle { next: None, effects: Vec::new() }
             }
         })

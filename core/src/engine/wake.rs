@@ -104,7 +104,7 @@ impl Engine {
         } else {
             match self.propose_due(access, wake.stamp, &due)? {
                 Decided::Proposed(_, proposal) => return Ok(Some(Woken::Proposed(proposal))),
-                Decided::Nothing(_) | Decided::Replayed(_) => None,
+                Decided::Nothing(_) | Decided::Replayed(_) | Decided::Known(_) => None,
                 Decided::Rejected(problem) if problem.code == Code::Restarting => return Ok(None),
                 Decided::Rejected(problem) => Some(problem),
             }
@@ -112,7 +112,7 @@ impl Engine {
         Ok(match self.settle(self.access(supplied), wake.stamp, &due, refused.as_ref())? {
             Decided::Proposed(_, proposal) => Some(Woken::Proposed(proposal)),
             Decided::Rejected(problem) => Some(Woken::Broken(problem.detail)),
-            Decided::Nothing(_) | Decided::Replayed(_) => None,
+            Decided::Nothing(_) | Decided::Replayed(_) | Decided::Known(_) => None,
         })
     }
 

@@ -164,12 +164,23 @@ fn meta(headers: &Headers<'_>) -> Result<Option<String>, Problem> {
     Ok(Some(out))
 }
 
+/// Whether a command was done before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeated {
+    /// It was not.
+    No,
+    /// Under the same idempotency key: its answer is the first one again.
+    ByKey,
+    /// Its events exist: they are told, and nothing came into being or was started.
+    ByEventIds,
+}
+
 /// The answer to a command that was done, now or before.
 pub fn answer(
     parsed: &Parsed,
     (aggregate, command): (&AggregateSpec, &CommandSpec),
     answered: &Answered,
-    replayed: bool,
+    repeated: Repeated,
 ) -> Answer {
     let mut body = String::with_capacity(320);
     body.push_str("{\"ok\":true,\"");
@@ -196,8 +207,10 @@ pub fn answer(
         body.push('}');
     }
     body.push_str("]}");
-    let created = answered.created && !answered.events.is_empty();
+    let known = repeated == Repeated::ByEventIds;
+    let created = answered.created && !answered.events.is_empty() && !known;
     let status = match command.kind {
+        _ if known => 200,
         CommandKind::Started => 202,
         CommandKind::Whole | CommandKind::Internal if created => 201,
         _ => 200,
@@ -214,5 +227,8 @@ pub fn answer(
         let place = format!("{}/queries/{}/{}", parsed.prefix, aggregate.name, answered.id);
         answer = answer.header("Location", place);
     }
-    if replayed { answer.header("Idempotency-Replayed", "true".into()) } else { answer }
+    match repeated {
+        Repeated::No => answer,
+        _ => answer.header("Idempotency-Replayed", "true".into()),
+    }
 }

@@ -162,6 +162,20 @@ pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
     Ok(Answer::json(body))
 }
 
+/// The id of the event at a position.
+pub fn id_at(access: &mut Access<'_>, position: u64) -> Result<String, Stop> {
+    let mut id = None;
+    for line in access.commits(&[position])? {
+        with_records(&line, |record| {
+            if record.position == position {
+                id = Some(record.id().into_owned());
+            }
+            Ok(())
+        })?;
+    }
+    id.ok_or_else(|| Stop::Fault(format!("there is no event at position {position}")))
+}
+
 /// A list without filters: commits one after the other.
 fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result<Answer, Stop> {
     let mut list = List::new();

@@ -28,7 +28,9 @@ pub use answer::Answer;
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
-use crate::engine::{Access, Decided, Engine, Missing, Proposal};
+use commands::Repeated;
+
+use crate::engine::{Access, Answered, Decided, Engine, Missing, Proposal};
 use crate::errors::{Code, Problem};
 use crate::protocol::{Kind, Process, Stamp};
 use crate::read::Stop;
@@ -65,20 +67,17 @@ pub fn handle(
     }
     if let Action::Command { aggregate, command } = parsed.action {
         let input = commands::input(aggregate, command, parsed, stamp);
+        let told = |answered: &Answered, repeated| {
+            let answer = commands::answer(parsed, (aggregate, command), answered, repeated);
+            read(answer, Kind::Command)
+        };
         return Ok(match engine.propose(access, &input)? {
-            Decided::Proposed(answered, proposal) => Handled {
-                answer: commands::answer(parsed, (aggregate, command), &answered, false),
-                kind: Kind::Command,
-                proposal: Some(*proposal),
-                rebuild: None,
-            },
-            Decided::Nothing(answered) => read(
-                commands::answer(parsed, (aggregate, command), &answered, false),
-                Kind::Command,
-            ),
-            Decided::Replayed(answered) => {
-                read(commands::answer(parsed, (aggregate, command), &answered, true), Kind::Command)
+            Decided::Proposed(answered, proposal) => {
+                Handled { proposal: Some(*proposal), ..told(&answered, Repeated::No) }
             }
+            Decided::Nothing(answered) => told(&answered, Repeated::No),
+            Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
+            Decided::Known(answered) => told(&answered, Repeated::ByEventIds),
             Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
         });
     }

@@ -218,15 +218,17 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
             let headers = format!(
                 "\"ETag\":{string},\"Foldlog-Position\":{string},\"Foldlog-Hash\":{string},\"Idempotency-Replayed\":{string}"
             );
-            if command.kind == CommandKind::Started {
+            let started = command.kind == CommandKind::Started;
+            let done = if started { "The events that it names are there" } else { "Done" };
+            out.push_str(&format!(
+                "\"200\":{{\"description\":\"{done}\",\"headers\":{{{headers}}},{content}}}"
+            ));
+            if started {
                 out.push_str(&format!(
-                    "\"202\":{{\"description\":\"Begun; it goes on by itself\",\"headers\":{{{headers},\"Location\":{string}}},{content}}}"
+                    ",\"202\":{{\"description\":\"Begun; it goes on by itself\",\"headers\":{{{headers},\"Location\":{string}}},{content}}}"
                 ));
                 return;
             }
-            out.push_str(&format!(
-                "\"200\":{{\"description\":\"Done\",\"headers\":{{{headers}}},{content}}}"
-            ));
             if command.creates {
                 out.push_str(&format!(
                     ",\"201\":{{\"description\":\"It came into being\",\"headers\":{{{headers},\"Location\":{string}}},{content}}}"

@@ -2,13 +2,13 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::answer::Answer;
 use super::request::Parsed;
-use super::{Handled, read};
+use super::{Handled, events, read};
 use crate::engine::{Access, Engine, Fault};
 use crate::errors::{Code, Problem};
-use crate::ids;
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::projection::Page;
@@ -22,6 +22,8 @@ pub struct Status {
     pub name: &'static str,
     /// Its rows are the fold up to here.
     pub position: u64,
+    /// Id of the event there; none at the start.
+    event: Option<String>,
     /// Why it stopped, when it did.
     pub error: Option<String>,
     /// `live`, `rebuilding` or `faulted`.
@@ -51,13 +53,17 @@ pub fn status(
             fault.map(|fault| fault.reason).or_else(|| state.stopped.then(lost))
         }
     };
+    let event = match state.position {
+        0 => None,
+        position => Some(events::id_at(access, position)?),
+    };
     let (position, rows, stopped) = (state.position, state.rows, state.stopped);
     let state = match (state.building.is_some(), stopped, lag) {
         (true, ..) | (_, false, 1..) => "rebuilding",
         (_, true, _) => "faulted",
         _ => "live",
     };
-    Ok(Some(Status { name: spec.name, position, error, state, lag, rows }))
+    Ok(Some(Status { name: spec.name, position, event, error, state, lag, rows }))
 }
 
 impl Status {
@@ -65,10 +71,9 @@ impl Status {
         out.push_str("{\"name\":");
         push_string(out, self.name);
         out.push_str(",\"lastProcessedEvent\":");
-        if self.position > 0 {
-            push_string(out, &ids::event_id(self.position));
-        } else {
-            out.push_str("null");
+        match &self.event {
+            Some(id) => push_string(out, id),
+            None => out.push_str("null"),
         }
         let state = self.state;
         out.push_str(&format!(
@@ -86,8 +91,11 @@ impl Status {
 /// `GET /projections`.
 pub fn list(engine: &Engine, access: &mut Access<'_>) -> Result<Answer, Stop> {
     let mut body = String::from("[");
-    for index in 0..engine.registry().projections.len() {
-        if let Some(status) = status(engine, access, index)? {
+    let all = 0..engine.registry().projections.len();
+    // All are tried before a miss is told, so that one round supplies them all.
+    let all: Vec<_> = all.map(|index| status(engine, access, index)).collect();
+    for (index, status) in all.into_iter().enumerate() {
+        if let Some(status) = status? {
             if index > 0 {
                 body.push(',');
             }

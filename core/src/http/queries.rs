@@ -10,7 +10,7 @@ use super::Handled;
 use super::answer::Answer;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
-use crate::commit::{Commit, SCHEMA_VERSION};
+use crate::commit::Commit;
 use crate::decider::{AggregateSpec, AnyAggregate};
 use crate::engine::snapshots::{self, Snapshot};
 use crate::engine::{
@@ -140,8 +140,9 @@ fn shown(
     body.push_str(",\"aggregateType\":");
     push_string(&mut body, aggregate.spec().aggregate_type);
     body.push_str(&format!(
-        ",\"version\":{},\"schemaVersion\":\"{SCHEMA_VERSION}\",\"state\":{},\"timestamp\":\"",
+        ",\"version\":{},\"schemaVersion\":\"{}.0.0\",\"state\":{},\"timestamp\":\"",
         found.version,
+        found.revision,
         aggregate.state_json(&found.state)?
     ));
     found.time.push_iso(&mut body);

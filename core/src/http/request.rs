@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::matching::{Matched, find};
-use super::routes::{Action, Param, ParamKind, REBUILD_FIELDS, Route};
+use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;
@@ -61,7 +61,7 @@ pub fn parse(
     let matched = find(routes, segments, request.method)?;
     let (id, second) = path_ids(&matched)?;
     let route = matched.route;
-    let params = parse_query(query, route.params)?;
+    let params = parse_query(query, route)?;
     check_head(request)?;
     let mut parsed = Parsed {
         action: route.action,
@@ -218,10 +218,8 @@ fn path_ids(matched: &Matched<'_>) -> Result<(String, String), Problem> {
     Ok((ids.next().unwrap_or_default(), ids.next().unwrap_or_default()))
 }
 
-fn parse_query(
-    query: &str,
-    known: &'static [Param],
-) -> Result<BTreeMap<&'static str, String>, Problem> {
+fn parse_query(query: &str, route: &Route) -> Result<BTreeMap<&'static str, String>, Problem> {
+    let known = route.params;
     let mut params = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -229,6 +227,11 @@ fn parse_query(
         let name = text(name).unwrap_or_else(|_| "?".into());
         let bad = |what: String| Problem::new(Code::InvalidParameter, what).text("field", &name);
         let Some(param) = known.iter().find(|param| param.name == name) else {
+            if matches!(route.action, Action::Projection) && routes::travels(&name) {
+                return Err(bad(format!(
+                    "projections do not travel over HTTP, so `{name}` is not known here; `foldlog at` shows one as of then"
+                )));
+            }
             let names: Vec<&str> = known.iter().map(|param| param.name).collect();
             let known = if names.is_empty() {
                 "it takes none".into()

@@ -188,6 +188,11 @@ const STATE_PARAMS: &[Param] = &[
     Param { name: "toTimestamp", kind: ParamKind::Time, doc: "The same as atTime" },
 ];
 
+/// Whether a query parameter asks for a state as of then.
+pub fn travels(name: &str) -> bool {
+    STATE_PARAMS.iter().any(|param| param.name == name)
+}
+
 const EFFECT_PARAMS: &[Param] = &[
     LIMIT,
     Param { name: "after", kind: ParamKind::Key, doc: "Only effects after this id" },

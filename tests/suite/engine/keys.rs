@@ -150,3 +150,45 @@ fn many_expired_keys_do_not_stop_commands() {
     bank.checkpoint().expect("a checkpoint is stored");
     assert_rows_are_the_fold(bank.store(), &setup, "after thousands of keys expired");
 }
+
+/// Event ids that are all known: told, in the order of the log, whatever commits they are in.
+#[test]
+fn known_events_of_many_commits_are_told_together() {
+    let setup = Setup::default();
+    let mut bank = setup.open(MemoryStore::default());
+    let named = |path: &str, body: &str, ids: &[String]| {
+        let ids = ids.iter().map(|id| format!("{id:?}")).collect::<Vec<_>>().join(",");
+        let body = format!("{{{body},\"eventIds\":[{ids}]}}");
+        kit::request("POST", &format!("/commands/{path}"), &body, &[])
+    };
+    done(&mut bank, open_account("a", 100));
+    done(&mut bank, open_account("b", 0));
+    let ids: Vec<String> = (0..200).map(|n| format!("pay-{n:03}")).collect();
+    for id in &ids {
+        let account = if id.ends_with('7') { "b" } else { "a" };
+        let body = format!(r#""accountId":"{account}","amount":1"#);
+        done(&mut bank, named("deposit", &body, std::slice::from_ref(id)));
+    }
+    let swept: Vec<String> = ["out", "closed", "in"].map(String::from).to_vec();
+    done(&mut bank, named("close-account", r#""accountId":"a","sweepTo":"b""#, &swept));
+    // As it is, and with nothing in memory.
+    for mut bank in [setup.open(bank.store().clone()), bank] {
+        let all: Vec<String> = ids.iter().rev().chain(&swept).cloned().collect();
+        let again = bank.run(vec![named("deposit", r#""accountId":"b","amount":1"#, &all)]);
+        let (status, body) = kit::shown(&again[0]);
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(header(&again[0], "Idempotency-Replayed"), Some("true"));
+        let told: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let events = told["events"].as_array().expect("a list");
+        let found: Vec<&str> = events.iter().filter_map(|event| event["id"].as_str()).collect();
+        let expected: Vec<&String> = ids.iter().chain(&swept).collect();
+        assert_eq!(found, expected);
+        assert_eq!((&told["position"], &told["accountId"]), (&205.into(), &"b".into()));
+        // One of them is not known: nothing is done, and nothing told.
+        let some = [ids[3].clone(), "new".into()];
+        let (status, body) =
+            kit::run(&mut bank, named("deposit", r#""accountId":"b","amount":1"#, &some));
+        assert!(status == 409 && body.contains("pay-003"), "{status} {body}");
+        assert_eq!(balance(&mut bank, "b"), 300);
+    }
+}

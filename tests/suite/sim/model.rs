@@ -52,6 +52,8 @@ pub enum Expected {
     Done,
     /// Done before, by the command with this tag.
     Before(u64),
+    /// The event that it names is there, made by the command with this tag.
+    Known(u64),
 }
 
 /// See the module's description.
@@ -200,12 +202,8 @@ impl Model {
                 Expected::Refused(422)
             };
         }
-        if let Some((tag, id)) = command.event_id.as_ref().and_then(|id| self.event_ids.get(id)) {
-            return if *id == command.stream_id() {
-                Expected::Before(*tag)
-            } else {
-                Expected::Refused(409)
-            };
+        if let Some((tag, _)) = command.event_id.as_ref().and_then(|id| self.event_ids.get(id)) {
+            return Expected::Known(*tag);
         }
         let account = self.accounts.get(&command.id);
         let version = match command.kind {

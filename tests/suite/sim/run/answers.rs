@@ -27,7 +27,7 @@ impl Run {
         }
         let fits = |status: u16, expected: &Expected| match expected {
             Expected::Refused(wanted) => status == *wanted,
-            Expected::Done | Expected::Before(_) => status < 300,
+            Expected::Done | Expected::Before(_) | Expected::Known(_) => status < 300,
         };
         let (status, body) = kit::shown(reply);
         let own = format!("\"meta\":{{\"tag\":\"{}\"}}", command.tag);
@@ -75,9 +75,20 @@ impl Run {
                 }
                 self.agree(tag, status, &body)
             }
+            (200, Expected::Known(tag)) => self.known(tag, reply, &body),
             (status, Expected::Refused(wanted)) if status == wanted => Ok(()),
             (status, expected) => Err(format!("expected {expected:?}, got {status} {body}")),
         }
+    }
+
+    /// The event that a command names is there: its commit is told, and nothing came into being.
+    fn known(&mut self, tag: u64, reply: &Reply, body: &str) -> Checked<()> {
+        self.result.answered_by_key += 1;
+        if header(reply, "Idempotency-Replayed") != Some("true") {
+            return Err("known events that are not said to be".into());
+        }
+        let first = self.model.done.get(&tag).map_or(0, |done| done.status);
+        self.agree(tag, first, body)
     }
 
     /// What an answer tells of a commit is what the log says.
