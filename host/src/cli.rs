@@ -31,6 +31,8 @@ pub enum Verb {
     Replay(Replay),
     /// Check a log and its rows, and name the first thing that is wrong
     Verify(Verify),
+    /// Show a projection as of a position or a time
+    At(At),
     /// Make a log that was copied, imported or restored this host's
     Adopt(Adopt),
     /// Measure deciding and storing on this machine, without HTTP
@@ -98,6 +100,36 @@ pub struct Verify {
     /// Discard snapshots that are not the fold, and take them anew
     #[arg(long)]
     pub discard: bool,
+}
+
+/// Flags of `at`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  foldlog at ./data --position 120 --projection AccountBalances\n  \
+    foldlog at ./data --time 2026-01-31T12:00:00.000Z\n\n\
+    Whole commits count: one that is not over by then does not. Without --projection all of them \
+    are listed. The source is only read, also while a host serves it; nothing that was due then is \
+    done. The log up to there is held in memory."
+)]
+pub struct At {
+    /// Where the log is.
+    #[command(flatten)]
+    pub source: SourceFlags,
+    /// As of this position
+    #[arg(long, value_name = "N", required_unless_present = "time", conflicts_with = "time")]
+    pub position: Option<u64>,
+    /// As of this time, inclusive
+    #[arg(long, value_name = "T")]
+    pub time: Option<String>,
+    /// Which projection
+    #[arg(long, value_name = "NAME")]
+    pub projection: Option<String>,
+    /// Only items after this key or position
+    #[arg(long, value_name = "KEY", requires = "projection")]
+    pub after: Option<String>,
+    /// At most this many items
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "projection")]
+    pub limit: u32,
 }
 
 /// Flags of `adopt`.

@@ -11,19 +11,20 @@
 //!   wasm_cache  owner
 //! ```
 //!
-//! `replay` and `verify` read a log (`source`), fold it (`fold`) and touch nothing; `lock` keeps
+//! `replay`, `verify` and `at` read a log (`source`), fold it (`fold`) and touch nothing; `lock` keeps
 //! a second writer out. `adopt` makes a log of elsewhere this host's.
 //!
 //! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
 
 mod actor;
 mod adopt;
+mod at;
 mod bench;
 mod body;
 mod cli;
 mod directory;
-mod effects;
 mod discard;
+mod effects;
 mod ended;
 mod http;
 mod lock;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => serve::run(&serve).map(|()| ExitCode::SUCCESS),
         Verb::Replay(replay) => replay::run(&replay),
         Verb::Verify(verify) => verify::run(&verify),
+        Verb::At(at) => at::run(&at),
         Verb::Adopt(adopt) => adopt::run(&adopt),
         Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };

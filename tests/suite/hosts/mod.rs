@@ -2,7 +2,7 @@
 //!
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
 //! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
-//! from elsewhere), `faults` (a guest that misbehaves), `partitions` (many, and sick ones among
+//! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `partitions` (many, and sick ones among
 //! them), `large` (a partition that does not fit in memory), `lss` (the file as any SQL tool sees
 //! it).
 
@@ -14,6 +14,7 @@ mod two;
 mod verify;
 
 mod adopt;
+mod at;
 
 mod faults;
 mod partitions;
