@@ -5,13 +5,14 @@
 //! its own, with test stamps. Owns running and comparing; what is asked is in `transcripts/`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use foldlog_core::chain::Chain;
+use foldlog_core::registry::Registry;
 use foldlog_tests::client::{Answer, Request};
 use foldlog_tests::hosts::{Kind, Setup};
-use foldlog_tests::scratch::root;
+use foldlog_tests::scratch::{built, root};
 
 use super::masks::{Hashes, comparable};
 use super::transcript::{Step, parse, print};
@@ -33,14 +34,19 @@ fn directory() -> PathBuf {
 
 /// Name and text of each transcript, by name.
 fn files() -> Vec<(String, String)> {
+    let files = files_in(&directory());
+    assert!(files.len() >= 10, "transcripts are missing: {}", files.len());
+    files
+}
+
+fn files_in(directory: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory()).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let text = fs::read_to_string(entry.path()).unwrap_or_else(|e| panic!("{name}: {e}"));
         files.push((name, text));
     }
     files.sort();
-    assert!(files.len() >= 10, "transcripts are missing: {}", files.len());
     files
 }
 
@@ -51,12 +57,13 @@ pub fn exchanges(kind: Kind) -> &'static [Exchange] {
     let run = &RUNS[Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0)];
     run.get_or_init(|| {
         let _guard = ONE_AT_A_TIME.lock();
-        files().iter().flat_map(|(name, text)| ask(kind, name, text)).collect()
+        let setup = Setup::stamped(kind);
+        files().iter().flat_map(|(name, text)| ask(setup.clone(), name, text)).collect()
     })
 }
 
-fn ask(kind: Kind, name: &str, text: &str) -> Vec<Exchange> {
-    let mut host = Setup::stamped(kind).start();
+fn ask(setup: Setup, name: &str, text: &str) -> Vec<Exchange> {
+    let mut host = setup.start();
     let mut exchanges = Vec::new();
     for step in parse(name, text).iter().filter(|step| !step.lines.is_empty()) {
         let (first, last) = step.repeat.unwrap_or((0, 0));
@@ -72,16 +79,26 @@ fn ask(kind: Kind, name: &str, text: &str) -> Vec<Exchange> {
 
 /// Compares a host's answers with the recordings; returns what differs.
 fn differences(kind: Kind) -> Vec<String> {
-    let mut answers = exchanges(kind).iter();
+    compared(&directory(), files(), exchanges(kind), kind == Kind::InProcess)
+}
+
+/// The same for the transcripts of a directory; `records` when the answers are the ones to record.
+fn compared(
+    directory: &Path,
+    files: Vec<(String, String)>,
+    exchanges: &[Exchange],
+    records: bool,
+) -> Vec<String> {
+    let mut answers = exchanges.iter();
     let mut wrong = Vec::new();
-    for (name, text) in files() {
+    for (name, text) in files {
         let mut hashes = Hashes::default();
         let mut steps = parse(&name, &text);
         for step in steps.iter_mut().filter(|step| !step.lines.is_empty()) {
             check(step, &mut answers, &mut hashes, &mut wrong);
         }
-        if kind == Kind::InProcess && std::env::var_os("UPDATE_GOLDEN").is_some() {
-            let path = directory().join(&name);
+        if records && std::env::var_os("UPDATE_GOLDEN").is_some() {
+            let path = directory.join(&name);
             fs::write(&path, print(&steps)).unwrap_or_else(|e| panic!("{name}: {e}"));
         }
     }
@@ -146,6 +163,22 @@ fn worker_answers_as_recorded() {
     as_recorded(Kind::Worker);
 }
 
+/// What a module without faults does not show: a process that is stopped, a view that is not live.
+#[test]
+fn a_module_with_faults_answers_as_recorded() {
+    let directory = root().join("tests/suite/http/transcripts-faults");
+    let files = files_in(&directory);
+    assert!(!files.is_empty(), "transcripts are missing");
+    for kind in Kind::PROCESSES {
+        let guest = built(root().join("build/guest-faults.wasm"), "test");
+        let setup = Setup { guest: Some(guest), ..Setup::stamped(kind) };
+        let asked = files.iter().flat_map(|(name, text)| ask(setup.clone(), name, text));
+        let exchanges: Vec<Exchange> = asked.collect();
+        let wrong = compared(&directory, files.clone(), &exchanges, kind == Kind::Native);
+        assert!(wrong.is_empty(), "{kind:?}: {} differ\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
+
 /// Every code that a built route answers with, but for those that need a host in trouble: these
 /// are in `hosts` (`internal`, `held`) and in core's tests of the driver.
 #[test]
@@ -173,6 +206,31 @@ fn every_code_is_shown() {
     ] {
         assert!(shown.iter().any(|found| found == code), "no transcript shows {code}");
     }
+}
+
+/// Every route of the table that hosts answer by it, each method of it, is asked for.
+#[test]
+fn every_route_is_shown() {
+    let shown = exchanges(Kind::InProcess);
+    let wanted = foldlog_core::http::table(&Registry::standard());
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|route| !shown.iter().any(|exchange| is_of(exchange, route.method, &route.path)))
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    assert!(missing.is_empty(), "no transcript shows {missing:?}");
+}
+
+/// Whether an exchange went to a route and was not refused for its path or method.
+fn is_of(exchange: &Exchange, method: &str, path: &str) -> bool {
+    let target = exchange.request.target.split('?').next().unwrap_or_default();
+    let (asked, route): (Vec<&str>, Vec<&str>) =
+        (target.split('/').collect(), path.split('/').collect());
+    let same = |(asked, route): (&&str, &&str)| asked == route || route.starts_with('{');
+    exchange.request.method == method
+        && asked.len() == route.len()
+        && asked.iter().zip(&route).all(same)
+        && !matches!(exchange.answer.code().as_str(), "no-such-route" | "method-not-allowed")
 }
 
 /// Byte for byte, hashes and exports included.

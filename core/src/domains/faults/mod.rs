@@ -1,5 +1,5 @@
-//! Faults on purpose: a kind of stream whose commands trap, eat memory or never end, and a read
-//! model that fails on request. Only test builds (`--features faults`) register it.
+//! Faults on purpose: a kind of stream whose commands trap, eat memory or never end, a read model
+//! that fails on request, and a manager that loops. Only test builds (`--features faults`) register it.
 
 use alloc::string::String;
 use alloc::vec;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::decider::{self, Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::Rejection;
 use crate::fields::{Field, FieldKind};
+use crate::process::{self, Ordered, ProcessManager, ProcessSpec, Reaction, Sight};
 use crate::projection::{self, Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
 use crate::record::Record;
@@ -19,6 +20,7 @@ use crate::registry::Registry;
 pub fn register(registry: &mut Registry) {
     registry.aggregates.push(decider::erase::<Chaos>());
     registry.projections.push(projection::erase::<Fragile>());
+    registry.managers.push(process::erase::<Echoes>());
 }
 
 /// A kind of stream that misbehaves.
@@ -26,7 +28,7 @@ pub fn register(registry: &mut Registry) {
 pub struct Chaos;
 
 /// What it can be asked.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ChaosCommand {
     /// Panics.
     Trap {},
@@ -40,6 +42,10 @@ pub enum ChaosCommand {
     BreakProjectionByError {},
     /// Makes a harmless event.
     Tick {},
+    /// Makes an event to which a manager reacts with this very command.
+    Echo {},
+    /// Makes a harmless event, after reading the read model.
+    Recall {},
 }
 
 /// What can happen to it.
@@ -51,6 +57,8 @@ pub enum ChaosEvent {
     TrapSet {},
     /// The read model fails on it.
     ErrorSet {},
+    /// It is answered with a command that makes it again.
+    Echoed {},
 }
 
 const ID: Field = Field { name: "chaosId", kind: FieldKind::Id, optional: false, doc: "Which" };
@@ -75,7 +83,7 @@ impl Aggregate for Chaos {
         id_field: "chaosId",
         revision: 1,
         snapshot_every: 100,
-        events: &["Ticked", "TrapSet", "ErrorSet"],
+        events: &["Ticked", "TrapSet", "ErrorSet", "Echoed"],
         commands: &[
             command("Trap", "trap"),
             command("EatMemory", "eat-memory"),
@@ -83,6 +91,8 @@ impl Aggregate for Chaos {
             command("BreakProjectionByTrap", "break-projection-by-trap"),
             command("BreakProjectionByError", "break-projection-by-error"),
             command("Tick", "tick"),
+            command("Echo", "echo"),
+            command("Recall", "recall"),
         ],
         query_schema: r#"{"type":"object"}"#,
     };
@@ -94,7 +104,7 @@ impl Aggregate for Chaos {
     fn decide(
         _: Option<&u64>,
         command: &ChaosCommand,
-        _: &mut Decision<'_>,
+        decision: &mut Decision<'_>,
     ) -> Result<Vec<ChaosEvent>, Rejection> {
         match command {
             ChaosCommand::Trap {} => panic!("asked to"),
@@ -110,6 +120,11 @@ impl Aggregate for Chaos {
             ChaosCommand::BreakProjectionByTrap {} => Ok(vec![ChaosEvent::TrapSet {}]),
             ChaosCommand::BreakProjectionByError {} => Ok(vec![ChaosEvent::ErrorSet {}]),
             ChaosCommand::Tick {} => Ok(vec![ChaosEvent::Ticked {}]),
+            ChaosCommand::Echo {} => Ok(vec![ChaosEvent::Echoed {}]),
+            ChaosCommand::Recall {} => {
+                decision.row::<Fragile, u64>(b"count")?;
+                Ok(vec![ChaosEvent::Ticked {}])
+            }
         }
     }
 
@@ -144,5 +159,18 @@ impl Projection for Fragile {
     fn page(reader: &mut Reader<'_, '_>, _: &Page) -> Result<Rendered, Stop> {
         let count = reader.get::<u64>(b"count")?.unwrap_or_default();
         Ok(Rendered { json: alloc::format!("{{\"count\":{count}}}"), next: None })
+    }
+}
+
+/// Answers each echo with another one.
+#[derive(Debug)]
+pub struct Echoes;
+
+impl ProcessManager for Echoes {
+    const SPEC: ProcessSpec = ProcessSpec { name: "Echoes", reacts_to: &[("Chaos", "Echoed")] };
+
+    fn react(record: &Record<'_>, _: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        let echo = Ordered::to::<Chaos>(record.aggregate_id, &ChaosCommand::Echo {})?;
+        Ok(vec![Reaction::Command(echo)])
     }
 }
