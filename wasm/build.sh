@@ -42,6 +42,8 @@ environment() {
     flags=--remap-path-prefix=$PWD=/foldlog
     flags=$flags$unit--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo
     flags=$flags$unit--remap-path-prefix=$sysroot=/rust
+    # Less is inlined than the compiler would: an eighth smaller, and folding is as fast.
+    flags=$flags$unit-Cllvm-args=-inline-threshold=60
     if ! [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown" ]; then
         # Debian's compiler (wasm/setup.sh): build std along, which asks for the bootstrap key.
         export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1

@@ -64,7 +64,8 @@ enum UnderWay {
 #[derive(Debug)]
 enum Staged {
     Request(Box<Parsed>),
-    Wake(Wake),
+    /// Whether it reads more than a stage may.
+    Wake(Wake, bool),
     Result(EffectResult),
 }
 
@@ -221,7 +222,7 @@ impl Opened {
             return refuse(RefusalReason::OutOfOrder, "the log is not folded to its head yet");
         }
         let what = match &input.what {
-            What::Wake(wake) => Ok(Staged::Wake(wake.clone())),
+            What::Wake(wake) => Ok(Staged::Wake(wake.clone(), false)),
             What::Result(result) => Ok(Staged::Result(result.clone())),
             What::Request(request) => {
                 let (partition, max) = (self.engine.partition(), self.body_bytes_max);
@@ -257,7 +258,7 @@ impl Opened {
     fn continue_stage(&mut self, routes: &[Route], staging: Box<Staging>) -> Answered {
         let parsed = match &staging.what {
             Staged::Request(parsed) => parsed,
-            Staged::Wake(_) | Staged::Result(_) => return self.continue_wake(routes, staging),
+            Staged::Wake(..) | Staged::Result(_) => return self.continue_wake(routes, staging),
         };
         let access = self.engine.access(&staging.supplied);
         let (stamp, process) = (&staging.stamp, &staging.process);
@@ -353,7 +354,7 @@ fn outcome(
 ) -> Outcome {
     let Answer { response, holes, export, ownership, listing } = answer;
     let behind = engine.slices_due(engine.head().position);
-    let (wake, wake_at, effects) = (false, None, Vec::new());
+    let (wake, wake_at, passed, effects) = (false, None, None, Vec::new());
     Outcome {
         response,
         holes,
@@ -363,6 +364,7 @@ fn outcome(
         behind,
         wake,
         wake_at,
+        passed,
         effects,
         export,
         ownership,

@@ -29,7 +29,8 @@ pub const SYSTEM: &str = "~System";
 pub const REFUSED: &str = "Command.Refused";
 /// A system command had nothing to do.
 pub const SETTLED: &str = "Command.Settled";
-/// Reactions led to reactions too many times.
+/// Reactions led to reactions too many times, or a manager failed to take in what became of what it
+/// asked for.
 pub const STOPPED: &str = "ProcessManager.Stopped";
 /// An effect was done.
 pub const SUCCEEDED: &str = "Effect.Succeeded";

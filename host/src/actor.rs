@@ -1,33 +1,36 @@
 //! One open partition: a thread that runs the driver for whoever sends it work.
 //!
-//! Owns batching (all that waits, up to a bound), deadlines of what waits, idle checkpoints, and
-//! the restart after a panic. Refuses to know sockets. Which partitions are open is `partitions`.
+//! Owns batching (all that waits, up to a bound), deadlines of what waits, the system's own work,
+//! idle checkpoints, and the restart after a panic. Refuses to know sockets. Which partitions are
+//! open is `partitions`.
 //!
-//! Invariant: a job is `taken` before it is staged, so whoever waits for it can tell what is
-//! certainly not done from what may have been.
+//! Invariant: a job is claimed before it is staged, so whoever waits for it can tell what is
+//! certainly not done from what may have been. Whatever is tried, clients' requests or not, passes
+//! through the supervisor.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use foldlog_core::driver::{
-    Config, Export, OwnedRequest, Partition, Reply, SqlStore, Store, TestStamps, Trouble,
-};
+use foldlog_core::driver::{Export, Ran, Reply, World};
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::Standing;
 use foldlog_core::settings::Settings;
+use foldlog_core::time::Time;
 use tokio::sync::oneshot;
 
-use crate::metrics::{GAUGES, Metrics, add};
-use crate::sqlite::Connection;
-use crate::supervise::Supervisor;
+use crate::beside::{Beside, Reading};
+use crate::closed::{Closed, Kept};
+use crate::job::{Job, Shared};
+use crate::log;
+use crate::metrics::{Metrics, add, get};
+use crate::open::{Open, UNREADABLE};
+use crate::supervise::{Supervisor, closed};
 use crate::wasm::Module;
 use crate::world::Machine;
-use crate::{effects, log, owner};
-
-type Live = Partition<Module, SqlStore<Connection>, Machine>;
 
 /// What an actor is sent.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub enum Message {
     Job(Job),
     /// A page of an export: its bytes, and the bound after which the next one starts.
     Page(Export, oneshot::Sender<Result<Page, String>>),
+    /// Something is due: open it, and do that.
+    Wake,
 }
 
 /// Part of an export.
@@ -45,45 +50,6 @@ pub struct Page {
     pub bytes: Vec<u8>,
     /// Position of the last line's first event.
     pub after: u64,
-}
-
-/// A request and who waits for it.
-#[derive(Debug)]
-pub struct Job {
-    /// What is asked.
-    pub request: OwnedRequest,
-    /// Where the answer goes.
-    pub reply: oneshot::Sender<Reply>,
-    /// Set before it is staged; never again certain not to be done.
-    pub taken: Arc<AtomicBool>,
-    /// From when on it is not staged any more.
-    pub deadline: Deadline,
-}
-
-/// An instant, moved by the time that others' traps cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    /// When, had nothing been lost.
-    pub at: Instant,
-    /// [`Shared::lost_micros`] when it was set.
-    pub lost_micros: u64,
-}
-
-impl Deadline {
-    /// When it is, by what was lost so far.
-    pub fn now_at(&self, shared: &Shared) -> Instant {
-        let lost = shared.lost_micros.load(Ordering::Relaxed).saturating_sub(self.lost_micros);
-        self.at + Duration::from_micros(lost)
-    }
-}
-
-/// What others read of an actor at any time.
-#[derive(Debug, Default)]
-pub struct Shared {
-    /// Time that went into runs in which something failed.
-    pub lost_micros: AtomicU64,
-    /// See [`crate::metrics`].
-    pub gauges: [AtomicU64; GAUGES],
 }
 
 /// What an actor needs to work.
@@ -101,18 +67,48 @@ pub struct Actor {
     pub metrics: Arc<Metrics>,
     /// What it tells.
     pub shared: Arc<Shared>,
+    /// What is remembered of it while it is not open.
+    pub closed: Arc<Closed>,
     /// When it is tried again after it failed.
     pub supervisor: Supervisor,
+    /// It has to be opened although nobody asks for it.
+    pub wanted: Cell<bool>,
+    /// Commands done and refused before it was opened.
+    pub before: (u64, u64),
+    /// Who answers reads that commands would wait for.
+    pub beside: Beside,
 }
 
 impl Actor {
-    /// Works until all senders are gone, then stores a checkpoint.
-    pub fn run(self, inbox: &Receiver<Message>) {
+    /// Works until all senders are gone, then stores a checkpoint. Whoever opens the partition next
+    /// goes on with what is remembered of it.
+    pub fn run(mut self, inbox: &Receiver<Message>) {
+        let kept = self.closed.opens(&self.name);
+        self.supervisor = kept.supervisor;
+        self.before = (kept.processed, kept.rejected);
+        // Metrics tell of it before anything was tried.
+        self.ended(Ran::default());
         let mut state = None;
+        self.work_on(&mut state, inbox);
+        let due = self.next_due(&mut state);
+        let (processed, rejected) = self.counted(&state);
+        let gauges = self.shared.gauges.each_ref().map(get);
+        let kept = Kept { supervisor: self.supervisor, processed, rejected, gauges };
+        self.closed.closes(&self.name, kept, due);
+    }
+
+    fn work_on(&self, state: &mut Option<Open>, inbox: &Receiver<Message>) {
         let idle = Duration::from_millis(self.settings.checkpoint_idle_ms);
         loop {
-            let work = state.as_mut().and_then(Open::work_due);
-            let useful = state.as_ref().is_some_and(|open: &Open| open.live.checkpoint_useful());
+            let waits = self.supervisor.waits().unwrap_or_default();
+            let work = match state {
+                Some(open) => open.work_due(),
+                None => self.wanted.get().then_some(Duration::ZERO),
+            };
+            let work = work.map(|wait| wait.max(waits));
+            self.publish(work);
+            let useful = state.as_ref().is_some_and(|open| open.live.checkpoint_useful());
+            let idle = idle.max(waits);
             let next = if let Some(wait) = work.filter(|wait| !useful || *wait < idle) {
                 inbox.recv_timeout(wait)
             } else if useful {
@@ -124,10 +120,10 @@ impl Actor {
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             let step = || match next {
                 Ok(first) => {
-                    self.work(&mut state, first, inbox);
-                    self.do_work(state.as_mut());
+                    self.work(state, first, inbox);
+                    self.do_work(state);
                 }
-                Err(RecvTimeoutError::Timeout) if waited => self.do_work(state.as_mut()),
+                Err(RecvTimeoutError::Timeout) if waited => self.do_work(state),
                 Err(_) => self.checkpoint(state.as_mut()),
             };
             if catch_unwind(AssertUnwindSafe(step)).is_err() {
@@ -137,23 +133,71 @@ impl Actor {
                 log::error("partition restarts after a panic")
                     .with("partition", &self.name)
                     .write();
-                state = None;
-                self.panicked();
+                *state = None;
+                self.want();
+                self.ended(closed("its host failed"));
             }
             if ended {
-                return;
+                // Before the writer's connection, which leaves no WAL behind if it is the last.
+                return self.beside.close();
             }
         }
     }
 
     /// Does what is due beside clients' requests, for a few milliseconds.
-    fn do_work(&self, open: Option<&mut Open>) {
-        let Some(open) = open else { return };
+    fn do_work(&self, state: &mut Option<Open>) {
+        if self.supervisor.waits().is_some() || (state.is_none() && !self.wanted.get()) {
+            return;
+        }
+        let open = match self.open(state) {
+            Ok(open) => open,
+            Err(detail) => {
+                self.failed(&detail);
+                return self.ended(closed(UNREADABLE));
+            }
+        };
+        if self.wanted.take() {
+            open.live.wake();
+        }
         if open.work_due().is_some_and(|wait| wait.is_zero()) {
             open.live.work();
-            open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         }
         open.make_effects();
+        open.live.take_failures().iter().for_each(|failure| self.failed(failure));
+        self.ended(open.live.take_ran());
+    }
+
+    /// With test stamps nothing happens by itself.
+    fn want(&self) {
+        self.wanted.set(self.settings.test_stamps.is_none());
+    }
+
+    /// Tells when there is something to do beside requests.
+    fn publish(&self, work: Option<Duration>) {
+        let due = work.map(|wait| {
+            Machine::new().clock().after_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        });
+        self.shared.due_ms.store(due.map_or(u64::MAX, |due| due.0), Ordering::Relaxed);
+    }
+
+    /// When the partition has to be opened again, by the raw clock.
+    fn next_due(&self, state: &mut Option<Open>) -> Option<Time> {
+        if self.settings.test_stamps.is_some() {
+            return None;
+        }
+        let now = Machine::new().clock();
+        let due = match state {
+            Some(open) => open.live.next_due(),
+            None => self.wanted.get().then_some(now),
+        };
+        let waits = self.supervisor.waits().unwrap_or_default();
+        let earliest = now.after_ms(u64::try_from(waits.as_millis()).unwrap_or(u64::MAX));
+        due.map(|due| due.max(earliest))
+    }
+
+    /// Commands done and refused by this partition since the process began.
+    fn counted(&self, state: &Option<Open>) -> (u64, u64) {
+        state.as_ref().map_or(self.before, |open| (open.processed, open.rejected))
     }
 
     fn work(&self, state: &mut Option<Open>, first: Message, inbox: &Receiver<Message>) {
@@ -163,6 +207,8 @@ impl Actor {
         while let Some(message) = next {
             match message {
                 Message::Job(job) => jobs.extend(self.take(job)),
+                Message::Wake if state.is_none() => self.want(),
+                Message::Wake => {}
                 Message::Page(export, reply) => {
                     // The receiver may be gone: then nobody wants the page.
                     let _ = reply.send(self.page(state, export));
@@ -170,9 +216,29 @@ impl Actor {
             }
             next = if jobs.len() < batch_max { inbox.try_recv().ok() } else { None };
         }
+        let jobs = self.hand_over(state.as_mut(), jobs);
         if !jobs.is_empty() {
             self.run_batch(state, jobs);
         }
+    }
+
+    /// Hands long reads to the reader beside, unless all there is to do is one of them; returns
+    /// the rest.
+    fn hand_over(&self, open: Option<&mut Open>, jobs: Vec<Job>) -> Vec<Job> {
+        let Some(open) = open.filter(|_| self.beside.is_wanted(jobs.len() > 1)) else {
+            return jobs;
+        };
+        self.supervisor.tell(&mut open.live);
+        let stay = |job: Job| match open.live.tell(&job.request).filter(|_| job.beside) {
+            Some(told) => self.beside.take(job, told, || Reading {
+                path: self.path.clone(),
+                module: self.module.clone(),
+                config: open.live.config().clone(),
+                metrics: self.metrics.clone(),
+            }),
+            None => Some(job),
+        };
+        jobs.into_iter().filter_map(stay).collect()
     }
 
     /// The job, unless it is too late for it or nobody waits any more.
@@ -181,14 +247,17 @@ impl Actor {
             return None;
         }
         if job.deadline.now_at(&self.shared) < Instant::now() {
+            if !job.claim.take() {
+                return None;
+            }
             add(&self.metrics.deadlines_missed, 1);
             let late = "the request waited longer than its deadline and was not begun";
-            let _ = job.reply.send(Reply::problem(Code::DeadlineExceeded, late));
+            job.answer(Reply::problem(Code::DeadlineExceeded, late));
             return None;
         }
-        // From here on a caller who stops waiting can not be told that nothing happened.
-        job.taken.store(true, Ordering::SeqCst);
-        Some(job)
+        // From here on a caller who stops waiting can not be told that nothing happened; one who
+        // was told that already is not made a liar.
+        job.claim.take().then_some(job)
     }
 
     fn run_batch(&self, state: &mut Option<Open>, jobs: Vec<Job>) {
@@ -198,25 +267,28 @@ impl Actor {
         self.metrics.batch(requests.len());
         let replies = self.supervised(requests, |requests| match self.open(state) {
             Ok(open) => {
+                self.wanted.set(false);
+                self.supervisor.tell(&mut open.live);
                 let replies = open.live.run(requests);
                 // A test that wakes a partition wants to see what its effects came to.
                 while self.settings.test_stamps.is_some() && open.make_effects() {
                     open.live.work();
                 }
                 self.tell(open, started);
-                (replies, open.live.take_trouble())
+                (replies, open.live.take_ran())
             }
             Err(detail) => {
                 self.failed(&detail);
                 let reply = "the partition can not be opened; nothing was done";
                 let replies =
                     requests.iter().map(|_| Reply::problem(Code::Restarting, reply)).collect();
-                (replies, Some(Trouble::Closed("its file can not be read")))
+                self.want();
+                (replies, closed(UNREADABLE))
             }
         });
         for (caller, reply) in callers.into_iter().zip(replies) {
             // A caller who left gets no answer; what was stored stays stored.
-            let _ = caller.send(reply);
+            let _ = caller.send(Ok(reply));
         }
     }
 
@@ -248,7 +320,14 @@ impl Actor {
     }
 
     fn page(&self, state: &mut Option<Open>, export: Export) -> Result<Page, String> {
-        let lines = self.open(state)?.live.page(export).map_err(|e| {
+        if self.supervisor.closed() {
+            return Err("the partition is restarting".into());
+        }
+        let open = self.open(state).inspect_err(|detail| {
+            self.failed(detail);
+            self.ended(closed(UNREADABLE));
+        })?;
+        let lines = open.live.page(export).map_err(|e| {
             self.failed(&e.to_string());
             e.to_string()
         })?;
@@ -262,10 +341,11 @@ impl Actor {
     }
 
     fn checkpoint(&self, open: Option<&mut Open>) {
-        let Some(open) = open else { return };
+        let Some(open) = open.filter(|_| self.supervisor.waits().is_none()) else { return };
         if let Err(failure) = open.live.checkpoint() {
             self.failed(&failure.to_string());
         }
+        self.ended(open.live.take_ran());
         let process = open.live.process();
         let [_, _, _, checkpoint, ..] = &self.shared.gauges;
         checkpoint.store(process.checkpoint, Ordering::Relaxed);
@@ -273,62 +353,13 @@ impl Actor {
 
     fn failed(&self, detail: &str) {
         add(&self.metrics.failures, 1);
-        log::error("partition failed").with("partition", &self.name).with("detail", detail).write();
+        self.supervisor.told(&self.name, detail);
     }
 
     fn open<'a>(&self, state: &'a mut Option<Open>) -> Result<&'a mut Open, String> {
         if state.is_none() {
-            *state = Some(self.new_open()?);
+            *state = Some(Open::new(self)?);
         }
         state.as_mut().ok_or_else(|| "not open".to_string())
-    }
-
-    fn new_open(&self) -> Result<Open, String> {
-        let connection = Connection::new(self.path.clone(), [0; 16], self.metrics.clone());
-        let mut store = SqlStore::new(connection);
-        let tail = store.tail().map_err(|e| e.to_string())?;
-        let seed = self.settings.test_stamps.clone();
-        let incarnation = owner::of(&self.path, tail.genesis.is_none(), seed.as_deref());
-        store.connection().act_for(incarnation);
-        let config = Config {
-            partition: self.name.clone(),
-            incarnation,
-            settings: self.settings.open(),
-            host: "native",
-            tail_events_max: self.settings.tail_events_max,
-            batch_commands_max: usize::try_from(self.settings.batch_commands_max).unwrap_or(1),
-            effects_in_flight_max: self.settings.effects_in_flight_max,
-            test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
-        };
-        let live = Partition::new(self.module.clone(), store, Machine::new(), config);
-        Ok(Open { live, held_told: false, processed: 0, rejected: 0 })
-    }
-}
-
-/// A partition with its file and guest.
-struct Open {
-    live: Live,
-    /// That it is held was told.
-    held_told: bool,
-    /// Counters as last told.
-    processed: u64,
-    rejected: u64,
-}
-
-impl Open {
-    /// Makes the effects that are due; false when none are. All that are made natively so far are
-    /// done at once: nothing waits for them.
-    fn make_effects(&mut self) -> bool {
-        let due = self.live.take_effects();
-        for effect in &due {
-            let ended = effects::make(effect);
-            self.live.effect_ended(effect.position, effect.n, ended.err());
-        }
-        !due.is_empty()
-    }
-
-    /// How long to wait before there is something to do, when there will be.
-    fn work_due(&mut self) -> Option<Duration> {
-        self.live.work_due().map(Duration::from_micros)
     }
 }

@@ -173,7 +173,8 @@ impl Server {
     }
 
     fn metrics(&self) -> Response<Outgoing> {
-        let text = self.metrics.text(&self.partitions.gauges());
+        let (open, failed) = self.partitions.gauges();
+        let text = self.metrics.text(&open, &failed);
         let mut response = Response::new(Outgoing::whole(text.into_bytes()));
         let form = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(hyper::header::CONTENT_TYPE, form);

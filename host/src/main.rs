@@ -3,8 +3,9 @@
 //! ```text
 //!   serve ─ http ─ body                 sockets to requests
 //!             │
-//!         partitions ─ actor            one thread per open partition
-//!             │        supervise
+//!   waker ─ partitions ─ actor, job     one thread per open partition
+//!             │ closed   supervise
+//!             │          beside, gate   and one for its long reads
 //!           driver (core)               stage, batch, hash, store, recover
 //!          ╱     │      ╲
 //!     wasm   sqlite      world          guest, store, clock and entropy
@@ -20,16 +21,22 @@ mod actor;
 mod adopt;
 mod at;
 mod bench;
+mod beside;
+mod blank;
 mod body;
 mod cli;
+mod closed;
 mod directory;
 mod discard;
 mod effects;
 mod ended;
+mod gate;
 mod http;
+mod job;
 mod lock;
 mod log;
 mod metrics;
+mod open;
 mod owner;
 mod partitions;
 mod serve;
@@ -46,6 +53,7 @@ mod progress;
 mod json;
 mod wasm;
 mod wasm_cache;
+mod waker;
 mod world;
 
 use std::process::ExitCode;

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub failures: AtomicU64,
     /// Connections accepted.
     pub connections: AtomicU64,
+    /// Reads that a partition's second instance answered.
+    pub reads_beside: AtomicU64,
 }
 
 impl Metrics {
@@ -49,6 +51,7 @@ impl Metrics {
             deadlines_missed: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            reads_beside: AtomicU64::new(0),
         }
     }
 
@@ -71,8 +74,13 @@ impl Metrics {
         add(&self.batch_inputs, inputs);
     }
 
-    /// The text that Prometheus reads. `partitions` gives name and gauges of the open ones.
-    pub fn text(&self, partitions: &[(String, [u64; GAUGES])]) -> String {
+    /// The text that Prometheus reads. `partitions` gives name and gauges of the open ones, `failed`
+    /// those of others that failed since the process began.
+    pub fn text(
+        &self,
+        partitions: &[(String, [u64; GAUGES])],
+        failed: &[(String, [u64; GAUGES])],
+    ) -> String {
         let mut out = String::with_capacity(4096);
         head(&mut out, "foldlog_http_requests_total", "counter", "Answers by status");
         for (status, counter) in (100..600).zip(&self.answers) {
@@ -99,6 +107,7 @@ impl Metrics {
             ("deadlines_missed", "Requests past their deadline", &self.deadlines_missed),
             ("failures", "Failures that cost an instance or a connection", &self.failures),
             ("connections", "Connections accepted", &self.connections),
+            ("reads_beside", "Reads answered beside a partition's writer", &self.reads_beside),
         ] {
             let name = format!("foldlog_{name}_total");
             head(&mut out, &name, "counter", help);
@@ -108,7 +117,9 @@ impl Metrics {
         let _ = writeln!(out, "foldlog_partitions_open {}", partitions.len());
         for (index, (name, help)) in GAUGE_NAMES.iter().enumerate() {
             head(&mut out, name, "gauge", help);
-            for (partition, gauges) in partitions {
+            // Of those that are not open, only what tells of their failures.
+            let failed = if index < FAILURES_FROM { &[] } else { failed };
+            for (partition, gauges) in partitions.iter().chain(failed) {
                 let value = gauges.get(index).copied().unwrap_or_default();
                 let _ = writeln!(out, "{name}{{partition=\"{partition}\"}} {value}");
             }
@@ -120,13 +131,16 @@ impl Metrics {
 /// How many numbers an open partition tells.
 pub const GAUGES: usize = 6;
 
+/// The first of those that tell of failures.
+const FAILURES_FROM: usize = 4;
+
 /// Their names, in the order in which actors fill them.
 const GAUGE_NAMES: [(&str, &str); GAUGES] = [
     ("foldlog_stage_micros_p50", "Median microseconds to stage one request"),
     ("foldlog_stage_micros_p99", "99th percentile of the same"),
     ("foldlog_head_position", "Position of the last stored event"),
     ("foldlog_checkpoint_position", "Position of the stored checkpoint"),
-    ("foldlog_partition_restarts", "Failures since it was opened, each with a wait after it"),
+    ("foldlog_partition_restarts", "Failures since the process began, each with a wait after it"),
     ("foldlog_partition_down", "1 while it is not tried again, 2 while only reads are answered"),
 ];
 

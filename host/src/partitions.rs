@@ -7,32 +7,60 @@
 //! and, when it took another's place, after that one has ended: never more files are open than
 //! partitions may be. Requests wait meanwhile.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use foldlog_core::driver::{Export, OwnedRequest, Reply};
+use foldlog_core::driver::{Export, OwnedRequest, Reply, World};
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::Listing;
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
-use crate::actor::{Actor, Deadline, Job, Message, Page, Shared};
+use crate::actor::{Actor, Message, Page};
+use crate::beside::Beside;
+use crate::blank::Blanks;
+use crate::closed::Closed;
 use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
+use crate::job::{Claim, Deadline, Job, Shared};
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
 use crate::supervise::Supervisor;
 use crate::wasm::Module;
+use crate::world::Machine;
 
 /// Requests that may wait at one partition.
 const QUEUE_MAX: usize = 1_024;
 /// How soon a page of an export is asked for again when the partition is busy.
 const PAGE_RETRY: Duration = Duration::from_millis(20);
+
+/// Work that is due within this time keeps a partition open, if another can be closed instead.
+const SOON: Duration = Duration::from_secs(1);
+/// So long a partition at work is not closed for another that has work.
+const BUSY_MIN: Duration = Duration::from_secs(1);
+
+/// Why a partition is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Somebody asks for it.
+    Client,
+    /// Something is due there.
+    Itself,
+}
+
+/// Whether one more may be open.
+enum Room {
+    Free,
+    /// When this one has ended.
+    Taken(Arc<Ended>),
+    None,
+}
 
 /// All partitions of a data directory.
 #[derive(Debug)]
@@ -42,6 +70,8 @@ pub struct Partitions {
     module: Module,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
+    closed: Arc<Closed>,
+    blanks: Blanks,
     table: Mutex<Table>,
 }
 
@@ -61,6 +91,7 @@ struct Handle {
     thread: JoinHandle<()>,
     ended: Arc<Ended>,
     used: u64,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -78,42 +109,75 @@ impl Partitions {
         metrics: Arc<Metrics>,
     ) -> Self {
         let directory = Arc::new(Directory::new(data.clone()));
-        Self { data, directory, module, settings, metrics, table: Mutex::default() }
+        let (closed, table) = (Arc::default(), Mutex::default());
+        let blanks = Blanks::new(module.clone(), settings.clone());
+        Self { data, directory, module, settings, metrics, closed, blanks, table }
+    }
+
+    /// What is remembered of those that are not open.
+    pub fn closed(&self) -> &Closed {
+        &self.closed
+    }
+
+    /// Has a partition do what is due there; false when there is no room to open it.
+    pub fn wake(&self, name: &str) -> bool {
+        let Some((inbox, _)) = self.handle(name, For::Itself) else { return false };
+        // One that has no room for this message is at work anyway.
+        let _ = inbox.try_send(Message::Wake);
+        true
     }
 
     /// Has a partition decide or answer a request.
     pub async fn run(&self, name: &str, request: OwnedRequest) -> Reply {
-        let Some((inbox, shared)) = self.handle(name) else {
-            return Reply::problem(Code::Restarting, "the host is stopping; nothing was done");
+        if request.is_read() && self.is_blank(name) {
+            return self.blanks.read(name, self.file(name), request).await;
+        }
+        match self.ask(name, request, true).await {
+            Ok(reply) => reply,
+            // The reader beside the writer could not answer it.
+            Err(request) => self.ask(name, request, false).await.unwrap_or_else(|_| restarting()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        name: &str,
+        request: OwnedRequest,
+        beside: bool,
+    ) -> Result<Reply, OwnedRequest> {
+        let Some((inbox, shared)) = self.handle(name, For::Client) else {
+            let stopping = "the host is stopping; nothing was done";
+            return Ok(Reply::problem(Code::Restarting, stopping));
         };
         let command = !matches!(request.method.as_str(), "GET" | "HEAD");
         let (reply, answer) = oneshot::channel();
-        let taken = Arc::new(AtomicBool::new(false));
+        let claim = Arc::new(Claim::default());
         let deadline = Deadline {
             at: Instant::now() + Duration::from_millis(self.settings.deadline_ms),
             lost_micros: get(&shared.lost_micros),
         };
-        let job = Job { request, reply, taken: taken.clone(), deadline };
+        let job = Job { request, reply, beside, claim: claim.clone(), deadline };
         match inbox.try_send(Message::Job(job)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 add(&self.metrics.overloaded, 1);
                 let detail = "too many requests wait for this partition; nothing was done";
-                return Reply::problem(Code::Overloaded, detail);
+                return Ok(Reply::problem(Code::Overloaded, detail));
             }
-            Err(TrySendError::Disconnected(_)) => return restarting(),
+            Err(TrySendError::Disconnected(_)) => return Ok(restarting()),
         }
         drop(inbox);
-        match wait(answer, deadline, &shared).await {
-            Some(Ok(reply)) => reply,
+        Ok(match wait(answer, deadline, &shared).await {
+            Some(Ok(answered)) => return answered,
             // A panic dropped the batch: it may have reached the store before that.
-            Some(Err(_)) if command && taken.load(Ordering::SeqCst) => Reply::problem(
+            Some(Err(_)) if command && !claim.take() => Reply::problem(
                 Code::UnknownOutcome,
                 "the partition restarted while it ran the command; repeat it with its Idempotency-Key",
             ),
             Some(Err(_)) => restarting(),
-            None => self.late(command && taken.load(Ordering::SeqCst)),
-        }
+            // From here on the actor does not run it, unless it has begun.
+            None => self.late(!claim.take() && command),
+        })
     }
 
     /// Fills an answer with the names of all partitions.
@@ -150,7 +214,10 @@ impl Partitions {
     /// A page of an export.
     pub async fn page(&self, name: &str, export: Export) -> Result<Page, String> {
         loop {
-            let (inbox, _) = self.handle(name).ok_or("the host is stopping")?;
+            if self.is_blank(name) {
+                return Ok(Page { bytes: Vec::new(), after: export.to });
+            }
+            let (inbox, _) = self.handle(name, For::Client).ok_or("the host is stopping")?;
             let (reply, answer) = oneshot::channel();
             match inbox.try_send(Message::Page(export, reply)) {
                 Ok(()) => {}
@@ -167,14 +234,19 @@ impl Partitions {
         }
     }
 
-    /// Name and gauges of the open partitions.
-    pub fn gauges(&self) -> Vec<(String, [u64; GAUGES])> {
+    /// Name and gauges of the open partitions, and of those that failed and are not open.
+    #[expect(clippy::type_complexity, reason = "the same twice")]
+    pub fn gauges(&self) -> (Vec<(String, [u64; GAUGES])>, Vec<(String, [u64; GAUGES])>) {
         let table = self.table();
         let read = |handle: &Handle| handle.shared.gauges.each_ref().map(get);
         let mut all: Vec<_> =
             table.open.iter().map(|(name, handle)| (name.clone(), read(handle))).collect();
+        let mut failed = self.closed.failed();
+        // One that ended a moment ago may be there twice.
+        failed.retain(|(name, _)| !table.open.contains_key(name));
         all.sort_unstable();
-        all
+        failed.sort_unstable();
+        (all, failed)
     }
 
     /// Ends all actors: what waits is answered, then each stores a checkpoint.
@@ -199,8 +271,9 @@ impl Partitions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The way to a partition, opened if need be; `None` when the host is stopping.
-    fn handle(&self, name: &str) -> Option<(SyncSender<Message>, Arc<Shared>)> {
+    /// The way to a partition, opened if need be; `None` when the host is stopping, or when there
+    /// is no room for one that nobody asked for.
+    fn handle(&self, name: &str, whom: For) -> Option<(SyncSender<Message>, Arc<Shared>)> {
         let mut table = self.table();
         if table.stopped {
             return None;
@@ -215,7 +288,11 @@ impl Partitions {
             }
             table.open.remove(name);
         }
-        let evicted = self.make_room(&mut table);
+        let evicted = match self.make_room(&mut table, whom) {
+            Room::Free => None,
+            Room::Taken(ended) => Some(ended),
+            Room::None => return None,
+        };
         // It stays in the table until it has ended: it is waited for even if no thread is found.
         let predecessor = table.closing.get(name).map(|closing| closing.ended.clone());
         let before = evicted.into_iter().chain(predecessor).collect();
@@ -225,19 +302,37 @@ impl Partitions {
         Some(way)
     }
 
-    /// Closes the least recently used partition when as many as may be are open. Its place is
-    /// free when it has ended.
-    fn make_room(&self, table: &mut Table) -> Option<Arc<Ended>> {
+    /// Closes the least recently used partition when as many as may be are open: one that has
+    /// nothing to do soon, if there is any. Its place is free when it has ended.
+    fn make_room(&self, table: &mut Table, whom: For) -> Room {
         table.closing.retain(|_, closing| !closing.thread.is_finished());
         let max = usize::try_from(self.settings.partitions_open_max).unwrap_or(usize::MAX);
         if table.open.len() < max {
-            return None;
+            return Room::Free;
         }
-        let oldest = table.open.iter().min_by_key(|(_, handle)| handle.used);
-        let oldest = oldest.map(|(name, _)| name.clone())?;
-        let Handle { thread, ended, .. } = table.open.remove(&oldest)?;
+        let soon = Machine::new().clock().after_ms(SOON.as_millis() as u64).0;
+        let busy = |handle: &Handle| handle.shared.due_ms.load(Ordering::Relaxed) <= soon;
+        // What is busy may go on for a while before it makes room for another that is.
+        let may = |handle: &Handle| {
+            whom == For::Client || !busy(handle) || handle.since.elapsed() >= BUSY_MIN
+        };
+        let open = table.open.iter().filter(|(_, handle)| may(handle));
+        let oldest = open.min_by_key(|(_, handle)| (busy(handle), handle.used));
+        let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return Room::None };
+        let Some(Handle { thread, ended, .. }) = table.open.remove(&oldest) else {
+            return Room::None;
+        };
         table.closing.insert(oldest, Closing { thread, ended: ended.clone() });
-        Some(ended)
+        Room::Taken(ended)
+    }
+
+    /// Whether nothing was ever written to a partition, and nobody is about to.
+    fn is_blank(&self, name: &str) -> bool {
+        !self.table().open.contains_key(name) && !self.file(name).exists()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.data.join(format!("{name}.sqlite"))
     }
 
     /// An actor that begins when those `before` it have ended. Each waits for earlier ones only,
@@ -246,12 +341,16 @@ impl Partitions {
         let shared = Arc::new(Shared::default());
         let actor = Actor {
             name: name.to_string(),
-            path: self.data.join(format!("{name}.sqlite")),
+            path: self.file(name),
             module: self.module.clone(),
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),
             shared: shared.clone(),
+            closed: self.closed.clone(),
             supervisor: Supervisor::default(),
+            wanted: Cell::new(false),
+            before: (0, 0),
+            beside: Beside::new(),
         };
         let ended = Arc::new(Ended::default());
         let ends = Ends(ended.clone());
@@ -263,7 +362,9 @@ impl Partitions {
             actor.run(&messages);
         });
         match thread {
-            Ok(thread) => Some(Handle { inbox, shared, thread, ended, used }),
+            Ok(thread) => {
+                Some(Handle { inbox, shared, thread, ended, used, since: Instant::now() })
+            }
             Err(error) => {
                 log::error("no thread for a partition").with("detail", error).write();
                 None
@@ -273,11 +374,11 @@ impl Partitions {
 }
 
 /// Waits for an answer up to the deadline, which moves when time was lost to another's trap.
-async fn wait(
-    mut answer: oneshot::Receiver<Reply>,
+async fn wait<T>(
+    mut answer: oneshot::Receiver<T>,
     deadline: Deadline,
     shared: &Shared,
-) -> Option<Result<Reply, oneshot::error::RecvError>> {
+) -> Option<Result<T, oneshot::error::RecvError>> {
     let mut until = deadline.at;
     loop {
         match tokio::time::timeout_at(until.into(), &mut answer).await {

@@ -18,6 +18,7 @@ use crate::http::Server;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
+use crate::waker::Waker;
 use crate::wasm::{BUILT_IN, Bounds, Module};
 use crate::{log, owner};
 
@@ -50,6 +51,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
+    let mut waker = None;
     let served = runtime.block_on(async {
         let listen = &settings.listen;
         let listener = TcpListener::bind(listen).await;
@@ -62,10 +64,13 @@ pub fn run(serve: &Serve) -> Result<(), String> {
             .with("data", data.display())
             .with("guest", &guest)
             .write();
+        let wakes = settings.test_stamps.is_none();
+        waker = wakes.then(|| Waker::start(&data, &partitions)).flatten();
         let grace = Duration::from_millis(settings.deadline_ms) + GRACE;
         server.serve(listener, stop, grace).await;
         Ok(())
     });
+    waker.into_iter().for_each(Waker::stop);
     partitions.close();
     drop(lock);
     log::info("stopped").write();

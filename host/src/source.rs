@@ -127,6 +127,16 @@ fn connect(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
     Ok((raw, copy))
 }
 
+/// A partition's file that no host has open, read-only, without making files beside it; `None` when
+/// there is a WAL: it was not closed, or is open.
+pub fn closed(path: &Path) -> Result<Option<Connection>, String> {
+    let wal = std::fs::metadata(with_suffix(path, "-wal"));
+    if wal.is_ok_and(|wal| wal.len() > 0) {
+        return Ok(None);
+    }
+    open(&uri(path, "mode=ro&immutable=1")).map(Some)
+}
+
 fn open(uri: &str) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_URI

@@ -169,15 +169,58 @@ impl Sqlite for Connection {
         });
         self.metrics.transactions.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = &result {
-            // A full disk writes nothing of the commit's last frame, so the old state stands as
-            // soon as it is rolled back, and reads go on. After any other failure it is not known
-            // what is on disk before the file was opened again.
-            let stands = *error == SqlError::Full && self.roll_back();
+            // A full disk writes nothing of the commit's last frame, and a damaged page stops a
+            // statement, so the old state stands as soon as it is rolled back, and reads go on.
+            // After any other failure it is not known what is on disk before the file was opened
+            // again.
+            let stands = !matches!(error, SqlError::Failed(_)) && self.roll_back();
             if !stands {
                 self.fail();
             }
         }
         result
+    }
+}
+
+/// A second connection to a partition's file, that can not write.
+#[derive(Debug)]
+pub struct ReadConnection {
+    path: PathBuf,
+    raw: Option<Raw>,
+}
+
+impl ReadConnection {
+    /// A connection that opens the file with the first query.
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path, raw: None }
+    }
+}
+
+impl Sqlite for ReadConnection {
+    fn execute(&mut self, _: &'static str, _: &[SqlValue]) -> Result<(), SqlError> {
+        Err(SqlError::Failed("this connection only reads".into()))
+    }
+
+    fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue],
+    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        if self.raw.is_none() {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let raw = Raw::open_with_flags(&self.path, flags).map_err(failed)?;
+            prepare_any(&raw)?;
+            self.raw = Some(raw);
+        }
+        let raw = self.raw.as_ref().ok_or_else(|| SqlError::Failed("not open".into()))?;
+        query(raw, sql, values)
+    }
+
+    fn transaction(
+        &mut self,
+        _: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
+    ) -> Result<(), SqlError> {
+        Err(SqlError::Failed("this connection only reads".into()))
     }
 }
 
@@ -201,10 +244,7 @@ fn create(path: &Path) -> Result<Raw, SqlError> {
 }
 
 fn prepare(raw: &Raw) -> Result<(), SqlError> {
-    raw.set_prepared_statement_cache_capacity(64);
-    // `verify` of a live directory may hold a read transaction; that never blocks a writer in
-    // WAL mode, but a checkpoint may have to wait a moment.
-    raw.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
+    prepare_any(raw)?;
     let mode: String = raw
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
         .map_err(failed)?;
@@ -219,12 +259,18 @@ fn prepare(raw: &Raw) -> Result<(), SqlError> {
         return Err(SqlError::Failed(detail));
     }
     raw.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
-    raw.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)?;
+    raw.pragma_update(None, "journal_size_limit", 64 << 20).map_err(failed)
+}
+
+fn prepare_any(raw: &Raw) -> Result<(), SqlError> {
+    raw.set_prepared_statement_cache_capacity(64);
+    // `verify` of a live directory may hold a read transaction; that never blocks a writer in
+    // WAL mode, but a checkpoint may have to wait a moment.
+    raw.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
     // No mmap: a disk error would then end the process instead of a query.
     raw.pragma_update(None, "cache_size", -PAGE_CACHE_KIB).map_err(failed)?;
     raw.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
-    raw.pragma_update(None, "trusted_schema", false).map_err(failed)?;
-    Ok(())
+    raw.pragma_update(None, "trusted_schema", false).map_err(failed)
 }
 
 /// Copies the whole WAL into the file: from then on all of it is durable, or an error says so.
@@ -288,6 +334,7 @@ impl ToSql for Bound<'_> {
 fn failed(error: rusqlite::Error) -> SqlError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => SqlError::Full,
+        Some(ErrorCode::DatabaseCorrupt) => SqlError::Corrupt(error.to_string()),
         _ => SqlError::Failed(error.to_string()),
     }
 }

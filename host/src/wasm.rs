@@ -6,14 +6,15 @@
 //! Invariants: every pointer and length that the guest names is checked before it is used; an
 //! instance that trapped, or broke the ABI, is never called again (the driver drops it).
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use foldlog_core::chain::sha256;
-use foldlog_core::driver::{Guest, Spawn, Trap};
+use foldlog_core::driver::{Guest, Spawn, Throttle, Trap};
 use foldlog_core::protocol::{ABI_VERSION, Op};
 use wasmtime::{
-    Config, Engine, InstancePre, Linker, Memory, Module as Compiled, Store, StoreLimits,
-    StoreLimitsBuilder, TypedFunc,
+    Config, Engine, FrameInfo, InstancePre, Linker, Memory, Module as Compiled, Store, StoreLimits,
+    StoreLimitsBuilder, TypedFunc, WasmBacktrace,
 };
 
 use crate::{log, wasm_cache};
@@ -36,12 +37,35 @@ pub struct Bounds {
     pub stage_ms_max: u64,
 }
 
+/// Where guests trapped, as far as it is told: one line each, and not all of a flood.
+#[derive(Clone, Debug, Default)]
+struct Traces(Arc<Mutex<Throttle>>);
+
+/// Functions of a trace that are told, the innermost first.
+const FRAMES_MAX: usize = 12;
+
+impl Traces {
+    fn tell(&self, detail: &str, error: &wasmtime::Error) {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        let micros = BEGAN.get_or_init(Instant::now).elapsed().as_micros();
+        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left_out = throttle.take(u64::try_from(micros).unwrap_or(u64::MAX));
+        let Some(left_out) = left_out else { return };
+        let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+        let name = |frame: &FrameInfo| frame.func_name().unwrap_or("?").to_string();
+        let at: Vec<String> = frames.iter().take(FRAMES_MAX).map(name).collect();
+        let line = log::error("guest trapped").with("detail", detail).with("in", at.join(" < "));
+        if left_out > 0 { line.with("leftOut", left_out) } else { line }.write();
+    }
+}
+
 /// A compiled module. Clones share the code.
 #[derive(Clone)]
 pub struct Module {
     pre: InstancePre<StoreLimits>,
     digest: [u8; 32],
     bounds: Bounds,
+    traces: Traces,
 }
 
 impl std::fmt::Debug for Module {
@@ -88,7 +112,7 @@ impl Module {
         if bounds.stage_ms_max > 0 {
             tick(engine)?;
         }
-        let module = Self { pre, digest, bounds };
+        let module = Self { pre, digest, bounds, traces: Traces::default() };
         // Tells at the start, not at the first request, that the module has another ABI.
         Instance::new(&module).map_err(|trap| trap.detail)?;
         Ok(module)
@@ -131,6 +155,7 @@ pub struct Instance {
     stage_ms_max: u64,
     /// `Supply` continues a fold, not a stage.
     folding: bool,
+    traces: Traces,
 }
 
 impl std::fmt::Debug for Instance {
@@ -168,7 +193,16 @@ impl Instance {
         let progress = instance.get_typed_func::<(), u32>(&mut store, "progress");
         let progress = progress.and_then(|f| f.call(&mut store, ())).map_err(broken)?;
         let stage_ms_max = module.bounds.stage_ms_max;
-        Ok(Self { store, memory, alloc, call, progress, stage_ms_max, folding: false })
+        Ok(Self {
+            store,
+            memory,
+            alloc,
+            call,
+            progress,
+            stage_ms_max,
+            folding: false,
+            traces: module.traces.clone(),
+        })
     }
 
     /// Writes the message into a buffer of the guest's, or nothing for an empty one.
@@ -212,10 +246,7 @@ impl Instance {
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };
-        log::error("guest trapped")
-            .with("detail", &detail)
-            .with("trace", format!("{error:?}"))
-            .write();
+        self.traces.tell(&detail, error);
         Trap { detail, progress: self.left_at() }
     }
 

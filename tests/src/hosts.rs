@@ -50,12 +50,15 @@ pub struct Setup {
     pub settings: Vec<(&'static str, &'static str, String)>,
     /// Another guest than build/guest.wasm.
     pub guest: Option<PathBuf>,
+    /// A partition of the native host whose file is on a disk of its own of so many bytes: in
+    /// memory, and gone with the process.
+    pub disk: Option<(&'static str, u64)>,
 }
 
 impl Setup {
     /// With real stamps.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, stamps: None, settings: Vec::new(), guest: None }
+        Self { kind, stamps: None, settings: Vec::new(), guest: None, disk: None }
     }
 
     /// With stamps that follow from the log.
@@ -212,6 +215,12 @@ impl Host {
         peak.unwrap_or(" not told").trim().to_string()
     }
 
+    /// All that it printed.
+    pub fn whole_log(&self) -> String {
+        let log = fs::read(self.dir.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     /// The end of what it printed.
     pub fn log(&self) -> String {
         tail(&self.dir.path().join("log"))
@@ -280,6 +289,9 @@ fn spawn(setup: &Setup, dir: &Path) -> Running {
         Kind::Native => native(setup, dir, address),
         _ => worker(setup, dir, address),
     };
+    if let Some((partition, bytes)) = setup.disk {
+        command = on_disk_of(bytes, partition, &dir.join("data"), &command);
+    }
     let log_path = dir.join("log");
     let log = File::options().create(true).append(true).open(&log_path);
     let log = log.unwrap_or_else(|e| panic!("{}: {e}", log_path.display()));
@@ -299,6 +311,22 @@ fn spawn(setup: &Setup, dir: &Path) -> Running {
         std::thread::sleep(Duration::from_millis(5));
     }
     Running::Process { child, address, client: Box::new(Client::new(address)) }
+}
+
+/// The same process with a small disk, which nobody else sees, for the file of one partition.
+fn on_disk_of(bytes: u64, partition: &str, data: &Path, command: &Command) -> Command {
+    let (disk, file) = (data.join("small"), data.join(format!("{partition}.sqlite")));
+    fs::create_dir_all(&disk).unwrap_or_else(|e| panic!("{}: {e}", disk.display()));
+    let _ = fs::remove_file(&file);
+    std::os::unix::fs::symlink(disk.join("log.sqlite"), &file)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut small = Command::new("unshare");
+    small.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
+    small.arg(format!("mount -t tmpfs -o size={bytes} tmpfs \"$0\" && exec \"$@\""));
+    small.arg(disk).arg(command.get_program()).args(command.get_args());
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    small.envs(set);
+    small
 }
 
 /// The native binary.

@@ -11,7 +11,7 @@ import { directory } from "./directory.mjs";
 import { EFFECT_MS_MAX, make } from "./effects.mjs";
 import guest from "./guest.wasm";
 import {
-  isFull, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
+  isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
 } from "./http.mjs";
 import { Shim, __wbg_reset_state, bounds, listed } from "./index.js";
 
@@ -100,6 +100,8 @@ export class Partition extends DurableObject {
   #generation = -1;
   #alarmMs;
   #waiting = [];
+  #longReads = [];
+  #readsTurn = false;
   #waitingBytes = 0;
   #armed = false;
 
@@ -120,9 +122,11 @@ export class Partition extends DurableObject {
       const title = "The body is not one well-formed JSON text";
       return problem(method, 400, "malformed-json", title, "the body broke off");
     }
-    let head = method + "\n" + url.slice(url.indexOf("/", url.indexOf("//") + 2));
+    const target = url.slice(url.indexOf("/", url.indexOf("//") + 2));
+    let head = method + "\n" + target;
     for (const [name, value] of request.headers) head += "\n" + name + ":" + value;
-    return this.#wait({ method, head, body, since: Date.now(), answer: null });
+    const long = isLongRead(method, target);
+    return this.#wait({ method, head, body, long, since: Date.now(), answer: null });
   }
 
   // Group commit. The first request is run at once; those that come before the zero timer fires
@@ -136,7 +140,7 @@ export class Partition extends DurableObject {
     this.#waitingBytes += bytes;
     return new Promise((resolve) => {
       request.answer = resolve;
-      this.#waiting.push(request);
+      (request.long ? this.#longReads : this.#waiting).push(request);
       if (this.#armed) return;
       this.#run();
       this.#arm();
@@ -147,18 +151,26 @@ export class Partition extends DurableObject {
     this.#armed = true;
     setTimeout(() => {
       this.#armed = false;
-      if (this.#waiting.length === 0) return;
+      if (this.#waiting.length === 0 && this.#longReads.length === 0) return;
       this.#run();
       this.#arm();
     }, 0);
   }
 
-  // Answers everyone who waits. Nothing in here awaits: reading, deciding and writing are one
-  // step. The platform holds the answers back until the writes are safe.
+  // In turns: everyone who waits with anything but a long read, or one long read. So nobody else
+  // waits for more than one of those, and they get on under any load.
+  #next() {
+    const reads = this.#longReads.length > 0 && (this.#readsTurn || this.#waiting.length === 0);
+    this.#readsTurn = !reads;
+    return reads ? this.#longReads.splice(0, 1) : this.#waiting.splice(0);
+  }
+
+  // Answers everyone whose turn it is. Nothing in here awaits: reading, deciding and writing are
+  // one step. The platform holds the answers back until the writes are safe.
   #run() {
-    const batch = this.#waiting.filter((request) => this.#inTime(request));
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    const next = this.#next();
+    for (const { body } of next) this.#waitingBytes -= body === null ? 0 : body.length;
+    const batch = next.filter((request) => this.#inTime(request));
     let replies;
     try {
       replies = this.#rust((shim) => {

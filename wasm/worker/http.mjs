@@ -39,6 +39,16 @@ export function isRead(method) {
   return method === "GET" || method === "HEAD" || method === "OPTIONS";
 }
 
+// Reads that may take long, as the core has it (`OwnedRequest::is_long_read`), but for one state as
+// of now.
+const SHORT = new Set([undefined, "health", "log", "partitions", "openapi.json"]);
+export function isLongRead(method, target) {
+  if (method !== "GET" && method !== "HEAD") return false;
+  const [path, query] = target.replace(/^\/p\/[^/]*/, "").split("?", 2);
+  const [first, ...rest] = path.split("/").filter((segment) => segment !== "");
+  return !SHORT.has(first) && !(first === "queries" && rest.length < 3 && query === undefined);
+}
+
 // SQLite undoes the transaction that finds no room.
 export function isFull(error) {
   return String(error?.message).includes("SQLITE_FULL");

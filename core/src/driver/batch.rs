@@ -1,39 +1,37 @@
 //! Batches: staging waiting inputs one after the other, storing them as one, answering them all.
 //!
-//! Owns group commit and what each input is told when something fails half-way. Opening and
-//! checkpoints are in `partition`.
+//! Owns group commit and what is done about an input that fails half-way. Opening and checkpoints
+//! are in `partition`, storing and answering in `settle`.
 //!
-//! Invariant (law 3): no reply of a batch exists before its block is stored, reads and rejections
-//! included, since they may have seen what the batch proposed.
+//! Invariant: what one input can not have is no other's loss. One that traps, or whose reads fail,
+//! is left out, and the others are staged again with the same stamps.
 
 use alloc::vec::Vec;
 
 use super::call::stage_one;
-use super::hashes::fill;
 use super::partition::Failure;
-use super::seal::store_batch;
-use super::{
-    Export, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Trouble, stamps::test_stamp,
-    supervise::unhealthy, wakes::Wakes,
-};
+use super::stamps::test_stamp;
+use super::wakes::Wakes;
+use super::{OwnedRequest, Partition, Reply, Spawn, Store, StoreError};
+use crate::engine::trapped_reaction;
 use crate::errors::Code;
-use crate::protocol::{EffectResult, ExportFrom, Input, Kind, Outcome, Response, Stamp, What};
+use crate::protocol::{EffectResult, Input, Outcome, Stamp, What};
 
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
-struct Waiting {
-    what: Asked,
+pub(super) struct Waiting {
+    pub(super) what: Asked,
     stamp: Option<Stamp>,
-    reply: Option<Reply>,
+    pub(super) reply: Option<Reply>,
 }
 
-enum Asked {
+pub(super) enum Asked {
     Request(OwnedRequest),
     /// The system's own turn.
     Wake {
         /// Timers too.
         timers: bool,
-        /// How often it trapped.
-        traps: u8,
+        /// How often it came to nothing, by itself and not by the command that it found.
+        failures: u8,
     },
     /// What an attempt at an effect came to.
     Result {
@@ -49,24 +47,22 @@ impl Waiting {
     }
 
     const fn wake(timers: bool) -> Self {
-        Self::new(Asked::Wake { timers, traps: 0 })
+        Self::new(Asked::Wake { timers, failures: 0 })
     }
 
     /// Nobody waits for an answer.
-    const fn is_system(&self) -> bool {
+    pub(super) const fn is_system(&self) -> bool {
         !matches!(self.what, Asked::Request(_))
     }
 
-    const fn is_wake(&self) -> bool {
+    pub(super) const fn is_wake(&self) -> bool {
         matches!(self.what, Asked::Wake { .. })
     }
 
     fn message(&self, wakes: &Wakes, running_max: u32) -> What<'_> {
         match &self.what {
             Asked::Request(request) => What::Request(request.message()),
-            Asked::Wake { timers, traps } => {
-                What::Wake(wakes.message(*timers, *traps >= TRAPS_MAX, running_max))
-            }
+            Asked::Wake { timers, .. } => What::Wake(wakes.message(*timers, running_max)),
             Asked::Result { result, traps } => {
                 What::Result(EffectResult { trapped: *traps >= TRAPS_MAX, ..result.clone() })
             }
@@ -74,18 +70,26 @@ impl Waiting {
     }
 }
 
-/// A system command that traps so often is refused.
-const TRAPS_MAX: u8 = 2;
+/// A system command that traps so often is refused; an effect's end that does is settled without
+/// its manager.
+pub(super) const TRAPS_MAX: u8 = 2;
+/// A wake that fails so often without telling at what is put off.
+const FAILURES_MAX: u8 = 3;
+/// Passes in which no input was at fault, at most, before a batch is given up.
+const AGAIN_MAX: u32 = 20;
 
 /// What one pass over waiting inputs came to.
 enum Pass {
     /// All staged: store, answer.
     Staged(Vec<(usize, Outcome)>),
-    /// This input trapped; those before it are staged again and stored without it.
-    Trapped(usize),
+    /// This input trapped, at this reaction if it is the system's; those before it are staged
+    /// again and stored without it.
+    Trapped(usize, Option<(u64, u32)>),
+    /// What this input reads can not be read: the same.
+    PutOff(usize),
     /// The instance is gone, through no fault of an input: stage all of them again.
     Again,
-    /// The store can not be read: give up on the batch.
+    /// Something is wrong beyond any one input: give up on the batch.
     Failed(Failure),
 }
 
@@ -96,6 +100,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     pub fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
         let requests = requests.into_iter().map(|request| Waiting::new(Asked::Request(request)));
         let mut waiting = requests.collect();
+        self.slices.disturb();
         self.run_all(&mut waiting);
         self.work_of_test();
         let lost = || Reply::problem(Code::Internal, "the input was lost");
@@ -121,11 +126,9 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     }
 
     fn run_all(&mut self, waiting: &mut Vec<Waiting>) {
-        let (mut from, mut to) = (0, waiting.len());
+        let (mut from, mut to, mut again) = (0, waiting.len(), 0);
         while from < waiting.len() {
             if let Err(failure) = self.open() {
-                self.report(&failure);
-                self.in_trouble(&failure);
                 self.give_up(waiting.get_mut(from..), &failure);
                 break;
             }
@@ -134,20 +137,32 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 to = to.saturating_add(1);
             }
             match self.stage_all(waiting, from, &mut to) {
-                Pass::Staged(outcomes) => {
-                    self.settle(waiting, outcomes);
+                Pass::Staged(mut outcomes) => {
+                    if self.settle(waiting, &mut outcomes) {
+                        // The store refused some: what is left is staged without them.
+                        continue;
+                    }
                     // Past an input that trapped, if one cut the pass short.
                     from = if to < waiting.len() { to.saturating_add(1) } else { to };
                     to = waiting.len();
                 }
-                Pass::Trapped(index) => {
-                    if self.trapped(waiting.get_mut(index)) {
+                Pass::Trapped(index, reaction) => {
+                    if self.trapped(waiting.get_mut(index), reaction) {
                         to = index;
                     }
                 }
-                Pass::Again => {}
+                Pass::PutOff(index) => {
+                    self.put_off(waiting.get_mut(index));
+                    to = index;
+                }
+                Pass::Again if again < AGAIN_MAX => again = again.saturating_add(1),
+                Pass::Again => {
+                    let failure =
+                        Failure::Refused("staging did not succeed after many tries".into());
+                    self.give_up(waiting.get_mut(from..), &failure);
+                    break;
+                }
                 Pass::Failed(failure) => {
-                    self.report(&failure);
                     self.give_up(waiting.get_mut(from..), &failure);
                     break;
                 }
@@ -157,19 +172,42 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     }
 
     /// An input trapped; false when it is to be staged again.
-    fn trapped(&mut self, input: Option<&mut Waiting>) -> bool {
+    fn trapped(&mut self, input: Option<&mut Waiting>, reaction: Option<(u64, u32)>) -> bool {
         let Some(input) = input else { return true };
         let problem = Reply::problem(Code::Internal, "the decision failed; nothing was stored");
         match &mut input.what {
-            Asked::Wake { traps, .. } | Asked::Result { traps, .. } if *traps < TRAPS_MAX => {
+            Asked::Wake { failures, .. } => {
+                let again = match reaction {
+                    Some(which) => self.wakes.trapped(which),
+                    None => *failures < FAILURES_MAX,
+                };
+                *failures = failures.saturating_add(1);
+                if again {
+                    return false;
+                }
+                self.wake_failed();
+            }
+            Asked::Result { traps, .. } if *traps < TRAPS_MAX => {
                 *traps = traps.saturating_add(1);
                 return false;
             }
-            Asked::Wake { .. } | Asked::Result { .. } => self.wake_failed(),
+            Asked::Result { .. } => self.wake_failed(),
             Asked::Request(_) => {}
         }
         input.reply = Some(problem);
         true
+    }
+
+    /// The store does not give what an input reads. The others may be luckier: should nothing be
+    /// readable any more, opening fails, and that is told.
+    fn put_off(&mut self, input: Option<&mut Waiting>) {
+        self.failed = self.failed.saturating_add(1);
+        let Some(input) = input else { return };
+        if input.is_system() {
+            self.wake_failed();
+        }
+        let detail = "what it takes can not be read now; nothing was done";
+        input.reply = Some(Reply::problem(Code::Restarting, detail));
     }
 
     fn stage_all(&mut self, waiting: &mut Vec<Waiting>, from: usize, to: &mut usize) -> Pass {
@@ -179,7 +217,8 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             let Some(input) = waiting.get_mut(index) else { break };
             let this = index;
             index = index.saturating_add(1);
-            if input.reply.is_some() {
+            // Nothing is done in the name of a log that is not this host's.
+            if input.reply.is_some() || (input.is_system() && self.held()) {
                 continue;
             }
             if let Asked::Request(request) = &input.what
@@ -202,7 +241,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             let outcome = match stage_one(live, &mut self.store, &Input { stamp, what, process }) {
                 Ok(outcome) => outcome,
                 Err(failure) => {
-                    self.live = None;
+                    self.drop_live();
                     staged.iter().for_each(|(_, outcome)| self.wakes.not_stored(outcome));
                     return self.after_failure(failure, this, input.is_system());
                 }
@@ -217,12 +256,13 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             if !input.is_system() {
                 self.timings.add(self.world.micros().saturating_sub(started));
             }
-            self.note_wakes(&outcome);
+            let wake = input.is_wake();
+            self.note_wakes(&outcome, wake);
             // The system's commands come before the next client's, in this batch as long as it
             // has room for them.
             let next = waiting.get(index).filter(|_| index < *to);
             if outcome.wake
-                && !self.held()
+                && self.wake_due() == Some(0)
                 && wakes < self.config.batch_commands_max
                 && !next.is_some_and(Waiting::is_wake)
             {
@@ -236,133 +276,35 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     }
 
     /// What to do about the batch when one input could not be staged. The instance is dropped.
-    fn after_failure(&mut self, failure: Failure, index: usize, wake: bool) -> Pass {
-        self.report(&failure);
+    fn after_failure(&mut self, failure: Failure, index: usize, system: bool) -> Pass {
         match failure {
             // What waits can not be read: clients are not to suffer from that.
-            Failure::Refused(_) if wake => Pass::Trapped(index),
-            Failure::Trap(trap) if self.quarantine(&trap) => Pass::Again,
-            Failure::Trap(_) => Pass::Trapped(index),
-            Failure::Store(StoreError::CorruptRow { .. }) => match self.store.erase_rows() {
-                Ok(()) => Pass::Again,
-                Err(error) => Pass::Failed(error.into()),
-            },
-            failure => Pass::Failed(failure),
-        }
-    }
-
-    /// Stores what was staged and answers it.
-    fn settle(&mut self, waiting: &mut [Waiting], mut outcomes: Vec<(usize, Outcome)>) {
-        let Some(live) = self.live.as_mut() else { return };
-        let checkpoint = outcomes.iter().any(|(_, outcome)| outcome.checkpoint_due)
-            || live.head.position.saturating_sub(live.head.checkpoint)
-                > self.config.tail_events_max;
-        let result = store_batch(live, &mut self.store, &outcomes, checkpoint);
-        let to = live.head.position;
-        let result = result.and_then(|hashes| {
-            let owned = outcomes.iter().try_for_each(|(_, outcome)| self.settle_adoption(outcome));
-            owned.map(|()| hashes).map_err(super::owner::unowned)
-        });
-        let hashes = match result {
-            Ok(hashes) => hashes,
-            Err(failure) => {
-                self.live = None;
+            Failure::Refused(_) if system => {
                 self.report(&failure);
-                self.in_trouble(&failure);
-                for (index, outcome) in &outcomes {
-                    self.wakes.not_stored(outcome);
-                    if let Some(input) = waiting.get_mut(*index) {
-                        input.reply = Some(failed_reply(&failure, outcome));
-                    }
-                }
-                return;
+                Pass::Trapped(index, None)
             }
-        };
-        for (index, outcome) in &mut outcomes {
-            match outcome.kind {
-                Kind::Command => {
-                    self.process.commands_processed =
-                        self.process.commands_processed.saturating_add(1)
-                }
-                Kind::Rejected => {
-                    self.process.commands_rejected =
-                        self.process.commands_rejected.saturating_add(1)
-                }
-                Kind::Read | Kind::System => {}
+            Failure::Trap(trap) => {
+                let known = self.quarantine(&trap);
+                let reaction = trapped_reaction(trap.progress);
+                self.report(&Failure::Trap(trap));
+                if known { Pass::Again } else { Pass::Trapped(index, reaction) }
             }
-            self.wakes.stored(&mut outcome.effects);
-            for hole in &outcome.holes {
-                fill(&mut outcome.response, *hole, &hashes);
+            Failure::Store(StoreError::CorruptRow { .. }) => {
+                self.report(&failure);
+                self.rows_damaged = true;
+                Pass::Again
             }
-            let mut response = core::mem::replace(
-                &mut outcome.response,
-                Response { status: 0, headers: Vec::new(), body: Vec::new() },
-            );
-            let export = outcome.export.map(|from| match from {
-                ExportFrom::Genesis => {
-                    if let Some(genesis) = self.store.tail().ok().and_then(|tail| tail.genesis) {
-                        response.body.extend_from_slice(genesis.as_bytes());
-                        response.body.push(b'\n');
-                    }
-                    Export { after: 0, to }
-                }
-                ExportFrom::After(after) => Export { after, to },
-            });
-            if let Some(input) = waiting.get_mut(*index) {
-                input.reply = Some(Reply { response, export, listing: outcome.listing.take() });
+            // A place in the log that can not be read is read by whoever asks for it; clients are
+            // not to suffer from what the system reads.
+            Failure::Store(StoreError::CorruptLog { .. }) => {
+                self.report(&failure);
+                Pass::PutOff(index)
             }
+            Failure::Store(_) if system => {
+                self.report(&failure);
+                Pass::PutOff(index)
+            }
+            Failure::Store(_) | Failure::Refused(_) => Pass::Failed(failure),
         }
-    }
-
-    /// Nothing of these inputs was done. A full store refuses commands; a read can not be answered
-    /// while the partition does not open.
-    fn give_up(&self, waiting: Option<&mut [Waiting]>, failure: &Failure) {
-        let full = matches!(failure, Failure::Store(StoreError::Full));
-        for input in waiting.into_iter().flatten().filter(|input| input.reply.is_none()) {
-            let Asked::Request(request) = &input.what else { continue };
-            if let Some(Trouble::Closed(reason)) = self.trouble.filter(|_| request.is_health()) {
-                input.reply = Some(unhealthy(reason, &self.config.partition, self.config.host));
-                continue;
-            }
-            let (code, detail) = match full && request.method == "POST" {
-                true => (Code::StorageFull, "the store is full"),
-                false => (Code::Restarting, "the partition is restarting; nothing was done"),
-            };
-            input.reply = Some(Reply::problem(code, detail));
-        }
-    }
-
-    /// What kept the last batch from being run, if anything did.
-    pub const fn take_trouble(&mut self) -> Option<Trouble> {
-        self.trouble.take()
-    }
-
-    fn in_trouble(&mut self, failure: &Failure) {
-        self.trouble = Some(match failure {
-            Failure::Store(StoreError::Full) => Trouble::Full,
-            Failure::Store(_) => Trouble::Closed("its store failed"),
-            Failure::Trap(_) => Trouble::Closed("its guest trapped"),
-            Failure::Refused(_) => Trouble::Closed("its guest refused what is stored"),
-        });
-    }
-
-    /// Remembers the last failure for the host's log.
-    pub(super) fn report(&mut self, failure: &Failure) {
-        self.failures.push(alloc::format!("{failure}"));
-    }
-}
-
-/// What an input is told whose batch could not be stored.
-fn failed_reply(failure: &Failure, outcome: &Outcome) -> Reply {
-    match failure {
-        Failure::Store(StoreError::Full) if outcome.proposed.is_some() => Reply::problem(
-            Code::StorageFull,
-            "the store is full; the command was not done, reads go on",
-        ),
-        Failure::Store(StoreError::Unknown(_)) if outcome.proposed.is_some() => Reply::problem(
-            Code::UnknownOutcome,
-            "the command was handed to the store, which did not answer; repeat it with its Idempotency-Key",
-        ),
-        _ => Reply::problem(Code::Restarting, "the partition is restarting; nothing was done"),
     }
 }

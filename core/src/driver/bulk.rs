@@ -8,7 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::call::call;
-use super::partition::{Live, fold_blocks, take_checkpoint};
+use super::checkpoint::take_checkpoint;
+use super::partition::{Live, fold_blocks};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
 use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine};

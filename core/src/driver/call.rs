@@ -36,22 +36,31 @@ where
     }
 }
 
-/// Stages an input, answers what the guest asks for, and takes in what it proposes.
-pub(super) fn stage_one<G: Guest, T: Store>(
+/// Stages an input and answers what the guest asks for.
+pub(super) fn stage<G: Guest, T: Store>(
     live: &mut Live<G>,
     store: &mut T,
     input: &Input<'_>,
 ) -> Result<Outcome, Failure> {
     let mut step: StageStep = call(&mut live.guest, Op::Stage, input)?;
-    let outcome = loop {
+    loop {
         match step {
             StageStep::Need(queries) => {
                 let answers = store.read(&queries)?;
                 step = call(&mut live.guest, Op::Supply, &answers)?;
             }
-            StageStep::Done(outcome) => break *outcome,
+            StageStep::Done(outcome) => return Ok(*outcome),
         }
-    };
+    }
+}
+
+/// Stages an input, and takes in what it proposes.
+pub(super) fn stage_one<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    input: &Input<'_>,
+) -> Result<Outcome, Failure> {
+    let outcome = stage(live, store, input)?;
     if let Some(position) = outcome.proposed {
         let () = call(&mut live.guest, Op::Commit, &())?;
         live.head.position = position;

@@ -23,6 +23,8 @@ pub enum SqlValue {
 pub enum SqlError {
     /// SQLITE_FULL or the platform's quota.
     Full,
+    /// The file is not what SQLite wrote.
+    Corrupt(String),
     /// Anything else.
     Failed(String),
 }

@@ -9,26 +9,33 @@
 //! [`Partition::run`] returns answers only after the block they belong to is stored. A host sends
 //! what it returns, and nothing earlier. After [`Partition::run`], and when it has opened one, a
 //! host asks [`Partition::work_due`] and calls [`Partition::work`] then; it calls
-//! [`Partition::checkpoint`] when it has been idle, and before it stops.
+//! [`Partition::checkpoint`] when it has been idle, and before it stops. Before each of these it asks
+//! the partition's [`Supervision`], and afterwards tells it [`Partition::take_ran`]. A host that
+//! closes a partition opens it again by [`Partition::next_due`].
 
 mod batch;
 mod bulk;
 mod call;
+mod checkpoint;
 mod connection;
 mod hashes;
 mod linked;
 mod memory;
 mod owner;
 mod partition;
+mod reader;
 mod rebuild;
 mod request;
+mod rest;
 mod schema;
 mod seal;
+mod settle;
 mod sqlite;
 mod stamps;
 mod timings;
-mod wakes;
 mod supervise;
+mod throttle;
+mod wakes;
 #[cfg(test)]
 mod tests;
 
@@ -41,10 +48,13 @@ pub use linked::Linked;
 pub use memory::MemoryStore;
 pub use owner::NOBODY;
 pub use partition::{Config, Failure, HeadInfo, Partition};
+pub use reader::{Reader, Told};
 pub use request::{Export, OwnedBody, OwnedRequest, Reply};
+pub use rest::Rest;
 pub use sqlite::SqlStore;
 pub use stamps::{TestStamps, test_entropy, test_stamp};
-pub use supervise::{Supervision, Trouble};
+pub use supervise::{Ran, Supervision, Trouble};
+pub use throttle::Throttle;
 
 pub use crate::chain::StoredBlock;
 use crate::chain::{self, Chain, Hash, NO_HASH};

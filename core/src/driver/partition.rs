@@ -1,7 +1,7 @@
-//! One partition at work: opening, recovery after traps and failed writes, checkpoints.
+//! One partition at work: opening, recovery after traps and failed writes.
 //!
-//! Owns the live instance and what the driver remembers beside it. How a batch is staged and
-//! stored is in `batch`. Invariant: whenever `live` is present, the guest's rows are the fold of
+//! Owns the live instance and what the driver remembers beside it. How a batch is staged is
+//! in `batch`. Invariant: whenever `live` is present, the guest's rows are the fold of
 //! exactly what the store holds; any doubt drops the instance.
 
 use alloc::format;
@@ -10,12 +10,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::call::call;
-use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World, Write};
+use super::checkpoint::store_rows_alone;
+use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World};
 use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::limits;
 use crate::protocol::{
-    Answer, CheckpointPart, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine,
-    Query,
+    Answer, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine, Query,
 };
 
 /// What a host decides about a partition when it opens it.
@@ -61,7 +61,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) world: W,
     pub(super) config: Config,
     pub(super) live: Option<Live<S::Guest>>,
-    quarantined: Vec<Quarantine>,
+    pub(super) quarantined: Vec<Quarantine>,
     pub(super) started_micros: u64,
     pub(super) process: Process,
     pub(super) timings: super::timings::Timings,
@@ -69,6 +69,12 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) slices: super::rebuild::Slices,
     pub(super) wakes: super::wakes::Wakes,
     pub(super) trouble: Option<super::Trouble>,
+    /// Something was stored since that.
+    pub(super) stored: bool,
+    /// Failures that were no trouble to all.
+    pub(super) failed: u32,
+    /// A stored row is not what was written: all of them are deleted and folded again.
+    pub(super) rows_damaged: bool,
 }
 
 /// An open instance.
@@ -141,6 +147,9 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             slices: super::rebuild::Slices::default(),
             wakes: super::wakes::Wakes::default(),
             trouble: None,
+            stored: false,
+            failed: 0,
+            rows_damaged: false,
         }
     }
 
@@ -150,6 +159,10 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             return Ok(live.head);
         }
         for _ in 0..OPEN_TRIES_MAX {
+            if self.rows_damaged {
+                self.store.erase_rows()?;
+                self.rows_damaged = false;
+            }
             match self.try_open() {
                 Ok(live) => {
                     let head = live.head;
@@ -158,7 +171,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                     return Ok(head);
                 }
                 Err(Failure::Trap(trap)) if self.quarantine(&trap) => {}
-                Err(Failure::Store(StoreError::CorruptRow { .. })) => self.store.erase_rows()?,
+                Err(Failure::Store(StoreError::CorruptRow { .. })) => self.rows_damaged = true,
                 Err(failure) => return Err(failure),
             }
         }
@@ -177,7 +190,26 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
 
     /// Drops the live instance: the next input opens the partition from what is stored.
     pub fn reset(&mut self) {
-        self.live = None;
+        self.drop_live();
+    }
+
+    /// Drops the live instance. What waits is for whoever opens the next one to find.
+    pub(super) fn drop_live(&mut self) {
+        if self.live.take().is_some() {
+            self.wakes.opened(true);
+        }
+    }
+
+    /// Takes in what its supervision tells of it, for `GET /health` and `GET /stats`.
+    pub fn supervised(&mut self, supervision: &super::Supervision) {
+        self.process.restarts = supervision.restarts();
+        self.process.trouble = supervision.reason().map(ToString::to_string);
+    }
+
+    /// Counters of an earlier life of this partition in the same process.
+    pub fn continues(&mut self, processed: u64, rejected: u64) {
+        self.process.commands_processed = processed;
+        self.process.commands_rejected = rejected;
     }
 
     /// What went wrong since the last call, for the host's log. No payloads, no client data.
@@ -198,33 +230,9 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         process.p99_micros = self.timings.percentile(990);
         process.standing = self.standing();
         process.running = self.wakes.running();
+        process.trouble = process.trouble.or_else(|| self.stuck().map(ToString::to_string));
         process.checkpoint = self.live.as_ref().map_or(0, |live| live.head.checkpoint);
         process
-    }
-
-    /// Whether a checkpoint would save anything.
-    pub fn checkpoint_useful(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.changed)
-    }
-
-    /// Stores all changed rows and the position they belong to, in one transaction.
-    ///
-    /// On an error the instance is dropped; the log is as it was.
-    pub fn checkpoint(&mut self) -> Result<(), Failure> {
-        let Some(live) = self.live.as_mut().filter(|live| live.changed) else { return Ok(()) };
-        let mut write = Write::default();
-        let result = take_checkpoint(&mut live.guest, &mut write).and_then(|position| {
-            self.store.write(&write)?;
-            live.head.checkpoint = position;
-            live.changed = false;
-            // That they stopped is stored now: a rebuild may try them again.
-            self.quarantined.clear();
-            Ok(())
-        });
-        if result.is_err() {
-            self.live = None;
-        }
-        result
     }
 
     /// Commit lines after `after` up to `to`, at most about 1 MB of them.
@@ -262,72 +270,84 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     fn try_open(&mut self) -> Result<Live<S::Guest>, Failure> {
-        let tail = self.store.tail()?;
-        let (genesis, hash) = tail.hashes()?;
-        let mut guest = self.spawn.spawn()?;
-        let head = tail.last.as_ref().map_or(0, |(position, _)| *position);
-        let had_rows = tail.checkpoint.is_some();
         let hash_seed = self.world.entropy().first_chunk::<8>().copied().unwrap_or_default();
-        let open = Open {
-            partition: self.config.partition.clone(),
-            incarnation: self.config.incarnation,
-            hash_seed: u64::from_le_bytes(hash_seed),
-            guest: self.spawn.digest(),
-            settings: self.config.settings.clone(),
-            genesis: tail.genesis.clone(),
-            head,
-            checkpoint: tail.checkpoint,
-            quarantined: self.quarantined.clone(),
-        };
-        let opened: Opened = call(&mut guest, Op::Open, &open)?;
-        if had_rows && !opened.rows_usable {
-            self.store.erase_rows()?;
-        }
-        let checkpoint = opened.fold_after;
-        let info = HeadInfo { position: head, hash, genesis, checkpoint };
-        let changed = head > checkpoint;
-        let Opened { behind, incarnation, waits, .. } = opened;
-        let mut live = Live { guest, head: info, changed, behind, incarnation, waits };
-        self.fold_tail(&mut live, opened.fold_after)?;
-        Ok(live)
+        let quarantined = self.quarantined.clone();
+        open_live(&mut self.spawn, &mut self.store, &self.config, quarantined, hash_seed)
     }
+}
 
-    /// Folds the commits after the checkpoint, page by page, checking their chain.
-    fn fold_tail(&mut self, live: &mut Live<S::Guest>, after: u64) -> Result<(), Failure> {
-        let head = live.head.position;
-        let mut chain = Chain { hash: live.head.genesis, position: Some(after) };
-        if after > 0 && after < head {
-            let answers = self.store.read(&[Query::Commits { positions: vec![after] }])?;
-            if let Some(Answer::Commits(lines)) = answers.first() {
-                chain.hash =
-                    lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
-            }
-        }
-        let mut at = after;
-        while at < head {
-            let query = Query::CommitsAfter {
-                after: at,
-                limit: limits::FOLD_COMMITS_MAX,
-                descending: false,
-            };
-            let Some(Answer::Commits(lines)) = self.store.read(&[query])?.pop() else { break };
-            if lines.is_empty() {
-                let detail = format!("the log ends before position {head}");
-                return Err(
-                    StoreError::CorruptLog { position: at.saturating_add(1), detail }.into()
-                );
-            }
-            for line in &lines {
-                chain.take(line).map_err(|broken| StoreError::CorruptLog {
-                    position: broken.position(),
-                    detail: broken.to_string(),
-                })?;
-            }
-            let fold = Fold { blocks: lines.iter().map(String::as_str).collect() };
-            at = fold_blocks(live, &mut self.store, &fold)?;
-        }
-        Ok(())
+/// A fresh instance at the head of what is stored.
+pub(super) fn open_live<S: Spawn, T: Store>(
+    spawn: &mut S,
+    store: &mut T,
+    config: &Config,
+    quarantined: Vec<Quarantine>,
+    hash_seed: [u8; 8],
+) -> Result<Live<S::Guest>, Failure> {
+    let tail = store.tail()?;
+    let (genesis, hash) = tail.hashes()?;
+    let mut guest = spawn.spawn()?;
+    let head = tail.last.as_ref().map_or(0, |(position, _)| *position);
+    let had_rows = tail.checkpoint.is_some();
+    let open = Open {
+        partition: config.partition.clone(),
+        incarnation: config.incarnation,
+        hash_seed: u64::from_le_bytes(hash_seed),
+        guest: spawn.digest(),
+        settings: config.settings.clone(),
+        genesis: tail.genesis.clone(),
+        head,
+        checkpoint: tail.checkpoint,
+        quarantined,
+    };
+    let opened: Opened = call(&mut guest, Op::Open, &open)?;
+    if had_rows && !opened.rows_usable {
+        store.erase_rows()?;
     }
+    let checkpoint = opened.fold_after;
+    let info = HeadInfo { position: head, hash, genesis, checkpoint };
+    let changed = head > checkpoint;
+    let Opened { behind, incarnation, waits, .. } = opened;
+    let mut live = Live { guest, head: info, changed, behind, incarnation, waits };
+    let mut chain = Chain { hash: genesis, position: Some(checkpoint) };
+    if checkpoint > 0 && checkpoint < head {
+        let answers = store.read(&[Query::Commits { positions: vec![checkpoint] }])?;
+        if let Some(Answer::Commits(lines)) = answers.first() {
+            chain.hash = lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
+        }
+    }
+    fold_to(&mut live, store, &mut chain, checkpoint, head)?;
+    Ok(live)
+}
+
+/// Folds the commits after `after` at least up to `to`, page by page, checking their chain;
+/// returns the position reached.
+pub(super) fn fold_to<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    chain: &mut Chain,
+    after: u64,
+    to: u64,
+) -> Result<u64, Failure> {
+    let mut at = after;
+    while at < to {
+        let query =
+            Query::CommitsAfter { after: at, limit: limits::FOLD_COMMITS_MAX, descending: false };
+        let Some(Answer::Commits(lines)) = store.read(&[query])?.pop() else { break };
+        if lines.is_empty() {
+            let detail = format!("the log ends before position {to}");
+            return Err(StoreError::CorruptLog { position: at.saturating_add(1), detail }.into());
+        }
+        for line in &lines {
+            chain.take(line).map_err(|broken| StoreError::CorruptLog {
+                position: broken.position(),
+                detail: broken.to_string(),
+            })?;
+        }
+        let fold = Fold { blocks: lines.iter().map(String::as_str).collect() };
+        at = fold_blocks(live, store, &fold)?;
+    }
+    Ok(at)
 }
 
 /// Has the guest take `fold` in, answering what it needs; returns the position it reached.
@@ -353,27 +373,5 @@ pub(super) fn fold_blocks<G: Guest, T: Store>(
             }
         };
         step = call(&mut live.guest, Op::Supply, &answers)?;
-    }
-}
-
-fn store_rows_alone<G: Guest, T: Store>(live: &mut Live<G>, store: &mut T) -> Result<(), Failure> {
-    let mut write = Write::default();
-    let position = take_checkpoint(&mut live.guest, &mut write)?;
-    store.write(&write)?;
-    live.head.checkpoint = position;
-    live.changed = live.head.position > position;
-    Ok(())
-}
-
-/// Adds all parts of the guest's checkpoint to a write; returns its position.
-pub(super) fn take_checkpoint<G: Guest>(guest: &mut G, write: &mut Write) -> Result<u64, Failure> {
-    loop {
-        let part: CheckpointPart = call(guest, Op::TakeCheckpoint, &())?;
-        write.rows.extend(part.rows);
-        write.dropped.extend(part.dropped);
-        if let Some((position, row)) = part.checkpoint {
-            write.checkpoint = Some(row);
-            return Ok(position);
-        }
     }
 }

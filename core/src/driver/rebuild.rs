@@ -3,7 +3,8 @@
 //! Owns when a slice may run, how large it is, and the checkpoints that keep what slices did.
 //! Refuses to know what is built, and how hosts find the time for it (`wakes`).
 //!
-//! With test stamps slices run in `POST /test/wake` only, all of them at once.
+//! With test stamps slices run in `POST /test/wake` only, all of them at once. They run on a log that
+//! is held too: they store rows, and reads of it must work.
 
 use super::call::call;
 use super::partition::Failure;
@@ -20,22 +21,33 @@ pub(super) struct Slices {
     /// Events since the last checkpoint, at most.
     unsaved: u64,
     /// Slices that failed one after the other, and until when none is tried.
-    failures: u32,
+    pub(super) failures: u32,
     wait_until_micros: u64,
     /// There was something to do when the instance was dropped.
     lost: bool,
+    /// Clients asked for something since the last slice.
+    disturbed: bool,
 }
 
 impl Default for Slices {
     fn default() -> Self {
         let (unsaved, failures, wait_until_micros) = (0, 0, 0);
         let events = SLICE_EVENTS;
-        Self { events, unsaved, failures, wait_until_micros, lost: false }
+        Self { events, unsaved, failures, wait_until_micros, lost: false, disturbed: false }
     }
 }
 
-/// What a slice should take, and the bounds within which its size is adapted to that.
+impl Slices {
+    /// A client waits for something: the next slice is a short one.
+    pub(super) const fn disturb(&mut self) {
+        self.disturbed = true;
+    }
+}
+
+/// What a slice should take while clients ask for something, and while none does: each costs the
+/// same to begin. And the bounds within which its size is adapted to that.
 const SLICE_MICROS: u64 = 4_000;
+const UNDISTURBED_MICROS: u64 = 8_000;
 const EVENTS_MIN: u32 = 16;
 const EVENTS_MAX: u32 = 4_096;
 /// The wait after the first failure; it doubles to 256 times that.
@@ -45,7 +57,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Whether [`Self::slice`] should be called now; `Some` with a number: in so many microseconds.
     pub(super) fn slices_due(&mut self) -> Option<u64> {
         let behind = self.live.as_ref().map_or(self.slices.lost, |live| live.behind);
-        if !behind || self.held() || self.config.test_stamps.is_some() {
+        if !behind || self.config.test_stamps.is_some() {
             return None;
         }
         if self.slices.failures == 0 {
@@ -57,6 +69,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Runs one slice. What went wrong is told by [`Self::take_failures`].
     pub(super) fn slice(&mut self) {
         let started = self.world.micros();
+        let disturbed = core::mem::take(&mut self.slices.disturbed);
+        let aim = if disturbed { SLICE_MICROS } else { UNDISTURBED_MICROS };
         let result = self.try_slice();
         let micros = self.world.micros().saturating_sub(started);
         match result {
@@ -64,7 +78,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 self.slices.failures = 0;
                 // Where the clock stands still within an event, the size stays as it is.
                 let events = u64::from(self.slices.events);
-                let fitting = events.saturating_mul(SLICE_MICROS).checked_div(micros);
+                let fitting = events.saturating_mul(aim).checked_div(micros);
                 let fitting = fitting.unwrap_or(events).min(events.saturating_mul(2));
                 let fitting = u32::try_from(fitting).unwrap_or(EVENTS_MAX);
                 self.slices.events = fitting.clamp(EVENTS_MIN, EVENTS_MAX);
@@ -74,16 +88,20 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     fn slice_failed(&mut self, failure: Failure, now_micros: u64) {
-        self.live = None;
+        self.drop_live();
         self.slices.lost = true;
         self.slices.unsaved = 0;
         self.report(&failure);
         let known = match failure {
             Failure::Trap(trap) => self.quarantine(&trap),
-            Failure::Store(StoreError::CorruptRow { .. }) => self.store.erase_rows().is_ok(),
+            Failure::Store(StoreError::CorruptRow { .. }) => {
+                self.rows_damaged = true;
+                true
+            }
             _ => false,
         };
         if !known {
+            self.failed = self.failed.saturating_add(1);
             let doublings = self.slices.failures.min(8);
             let wait = WAIT_MICROS.saturating_mul(1_u64.wrapping_shl(doublings));
             self.slices.wait_until_micros = now_micros.saturating_add(wait);
@@ -92,7 +110,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     fn try_slice(&mut self) -> Result<(), Failure> {
-        self.open()?;
+        self.open().inspect_err(|failure| self.in_trouble(failure))?;
         let events = self.slices.events;
         let Some(live) = self.live.as_mut().filter(|live| live.behind) else {
             self.slices.lost = false;

@@ -5,9 +5,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::hashes::{Hashes, fill};
 use crate::chain;
 use crate::errors::{Code, problem};
-use crate::protocol::{Body, Listing, Request, Response};
+use crate::protocol::{Body, ExportFrom, Listing, Outcome, Request, Response};
 
 /// An HTTP request, owned, as a host hands it over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,9 +66,31 @@ impl OwnedRequest {
 
     /// Whether it asks how the partition is.
     pub(super) fn is_health(&self) -> bool {
+        self.is_read() && self.path().trim_matches('/') == "health"
+    }
+
+    /// Whether it may ask for much of log and rows: all reads but those that tell of the process.
+    pub fn is_long_read(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "HEAD")
+            && !matches!(self.subject(), "" | "health" | "log" | "partitions" | "openapi.json")
+    }
+
+    /// Whether it may ask how far projections are.
+    pub(super) fn is_of_projections(&self) -> bool {
+        // Of a path with dots in it only the guest knows where it leads.
+        self.subject() == "projections" || self.path().contains("/.") || self.path().contains('%')
+    }
+
+    /// The first segment of the path.
+    fn subject(&self) -> &str {
+        self.path().trim_start_matches('/').split('/').next().unwrap_or_default()
+    }
+
+    /// The path within its partition, as received.
+    fn path(&self) -> &str {
         let path = self.target.split('?').next().unwrap_or_default();
         let inner = path.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
-        self.is_read() && inner.map_or(path, |(_, inner)| inner).trim_matches('/') == "health"
+        inner.map_or(path, |(_, inner)| inner)
     }
 
     /// As the guest gets it, with the fingerprint that an idempotency key needs.
@@ -99,6 +122,31 @@ impl Reply {
     /// An answer in the form of RFC 9457, made without the guest.
     pub fn problem(code: Code, detail: &str) -> Self {
         Self::of(problem(code, detail, &[]))
+    }
+
+    /// The answer of a settled input: hashes in their places, an export up to position `to`.
+    pub(super) fn settled(
+        outcome: &mut Outcome,
+        hashes: &Hashes,
+        to: u64,
+        genesis: impl FnOnce() -> Option<String>,
+    ) -> Self {
+        for hole in &outcome.holes {
+            fill(&mut outcome.response, *hole, hashes);
+        }
+        let nothing = Response { status: 0, headers: Vec::new(), body: Vec::new() };
+        let mut response = core::mem::replace(&mut outcome.response, nothing);
+        let export = outcome.export.map(|from| match from {
+            ExportFrom::Genesis => {
+                if let Some(genesis) = genesis() {
+                    response.body.extend_from_slice(genesis.as_bytes());
+                    response.body.push(b'\n');
+                }
+                Export { after: 0, to }
+            }
+            ExportFrom::After(after) => Export { after, to },
+        });
+        Self { response, export, listing: outcome.listing.take() }
     }
 
     /// An answer that is all there is to it.

@@ -41,4 +41,10 @@ pub(super) const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value
 pub(super) const DELETE_ROW: &str =
     "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
 pub(super) const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";
+/// Forgets the table of rows without reading any.
+pub(super) const REPLACE_ROWS: [&str; 3] = [
+    "PRAGMA writable_schema = ON",
+    "DELETE FROM sqlite_schema WHERE type = 'table' AND name = 'rows'",
+    "PRAGMA writable_schema = RESET",
+];
 pub(super) const DELETE_ROWS: &str = "DELETE FROM rows";

@@ -6,8 +6,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::call::call;
+use super::checkpoint::take_checkpoint;
 use super::hashes::Hashes;
-use super::partition::{Failure, Live, take_checkpoint};
+use super::partition::{Failure, Live};
 use super::{Guest, Store, Write};
 use crate::chain;
 use crate::protocol::{Block, Op, Outcome};

@@ -5,6 +5,8 @@
 //!
 //! Invariant: a value in `rows` ends in the CRC-32C of (view, generation, key, value).
 
+mod write;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -15,6 +17,7 @@ use super::schema::*;
 use super::{Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
+use write::{store_blocks, store_rows};
 
 /// The view and key of the checkpoint row.
 fn checkpoint_key() -> RowKey {
@@ -54,10 +57,45 @@ impl<C: Sqlite> SqlStore<C> {
         sql: &'static str,
         values: &[SqlValue],
     ) -> Result<Vec<Vec<SqlValue>>, StoreError> {
+        self.connection.query(sql, values).map_err(read_error)
+    }
+
+    /// Reads the log from `position` on.
+    fn log(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue],
+        position: u64,
+    ) -> Result<Vec<Vec<SqlValue>>, StoreError> {
         self.connection.query(sql, values).map_err(|error| match error {
-            SqlError::Full => StoreError::Full,
-            SqlError::Failed(detail) => StoreError::Read(detail),
+            SqlError::Corrupt(detail) => StoreError::CorruptLog { position, detail },
+            error => read_error(error),
         })
+    }
+
+    /// Reads rows of a view: all of them can be folded again.
+    fn view(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue],
+        (view, key): (&View, &[u8]),
+    ) -> Result<Vec<Vec<SqlValue>>, StoreError> {
+        self.connection.query(sql, values).map_err(|error| match error {
+            SqlError::Corrupt(_) => corrupt(view, key),
+            error => read_error(error),
+        })
+    }
+
+    /// The genesis line.
+    pub(super) fn genesis(&mut self) -> Result<Option<String>, StoreError> {
+        if !self.created()? {
+            return Ok(None);
+        }
+        match self.log(GENESIS, &[], 0)?.first().map(Vec::as_slice) {
+            Some([SqlValue::Text(body)]) => Ok(Some(chain::inner(body).to_string())),
+            Some(_) => Err(damaged(0)),
+            None => Ok(None),
+        }
     }
 
     fn answer(&mut self, query: &Query) -> Result<Answer, StoreError> {
@@ -78,7 +116,7 @@ impl<C: Sqlite> SqlStore<C> {
         sql: &'static str,
         position: u64,
     ) -> Result<Option<StoredBlock>, StoreError> {
-        let rows = self.query(sql, &[integer(position)])?;
+        let rows = self.log(sql, &[integer(position)], position)?;
         rows.into_iter().next().map(stored_block).transpose()
     }
 
@@ -153,7 +191,7 @@ impl<C: Sqlite> SqlStore<C> {
             integer(view.generation.into()),
             SqlValue::Blob(key.clone()),
         ];
-        let rows = self.query(ROW, &values)?;
+        let rows = self.view(ROW, &values, (view, key))?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         let [SqlValue::Blob(stored)] = row.as_slice() else {
             return Err(corrupt(view, key));
@@ -178,7 +216,7 @@ impl<C: Sqlite> SqlStore<C> {
             integer(limit.into()),
         ];
         let mut found = Vec::new();
-        for row in self.query(ROWS, &values)? {
+        for row in self.view(ROWS, &values, (view, after_key))? {
             let [SqlValue::Blob(key), SqlValue::Blob(stored)] = row.as_slice() else {
                 return Err(corrupt(view, &[]));
             };
@@ -193,13 +231,8 @@ impl<C: Sqlite> Store for SqlStore<C> {
         if !self.created()? {
             return Ok(Tail::default());
         }
-        let genesis = self.query(GENESIS, &[])?;
-        let genesis = match genesis.first().map(Vec::as_slice) {
-            Some([SqlValue::Text(body)]) => Some(chain::inner(body).to_string()),
-            Some(_) => return Err(damaged(0)),
-            None => None,
-        };
-        let last = self.query(LAST_BLOCK, &[])?;
+        let genesis = self.genesis()?;
+        let last = self.log(LAST_BLOCK, &[], 0)?;
         let last = match last.first().map(Vec::as_slice) {
             Some([SqlValue::Integer(position), SqlValue::Text(body)]) => {
                 let position = u64::try_from(*position).map_err(|_| damaged(0))?;
@@ -221,15 +254,20 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
         let created = self.created()?;
+        let mut in_rows = false;
         self.connection
             .transaction(&mut |connection| {
                 if !created {
                     CREATE.iter().try_for_each(|sql| connection.execute(sql, &[]))?;
                 }
                 store_blocks(connection, &write.blocks)?;
-                store_rows(connection, write)
+                store_rows(connection, write).inspect_err(|_| in_rows = true)
             })
-            .map_err(write_error)?;
+            .map_err(|error| match error {
+                // It was undone before its end, so nothing is stored of it.
+                SqlError::Corrupt(_) if in_rows => corrupt(&checkpoint_key().view, &[]),
+                error => write_error(error),
+            })?;
         self.created = true;
         Ok(())
     }
@@ -242,63 +280,31 @@ impl<C: Sqlite> Store for SqlStore<C> {
         if self.created()? {
             self.connection
                 .transaction(&mut |connection| connection.execute(DELETE_ROWS, &[]))
+                .or_else(|error| self.replace_rows(error))
                 .map_err(write_error)?;
         }
         Ok(())
     }
 }
 
-fn store_blocks<C: Sqlite>(connection: &mut C, blocks: &[StoredBlock]) -> Result<(), SqlError> {
-    for block in blocks {
-        let values =
-            [integer(block.first), integer(block.last), SqlValue::Text(block.body.clone())];
-        connection.execute(ADD_BLOCK, &values)?;
+impl<C: Sqlite> SqlStore<C> {
+    /// Rows on damaged pages can not even be deleted: the table is forgotten, and made anew. Its
+    /// pages stay where they are, of no use.
+    fn replace_rows(&mut self, error: SqlError) -> Result<(), SqlError> {
+        if !matches!(error, SqlError::Corrupt(_)) {
+            return Err(error);
+        }
+        self.connection.transaction(&mut |connection| {
+            REPLACE_ROWS.iter().chain(&CREATE).try_for_each(|sql| connection.execute(sql, &[]))
+        })
     }
-    Ok(())
 }
 
-fn store_rows<C: Sqlite>(connection: &mut C, write: &Write) -> Result<(), SqlError> {
-    for view in &write.dropped {
-        connection.execute(
-            DELETE_VIEW,
-            &[SqlValue::Text(view.name.clone()), integer(view.generation.into())],
-        )?;
+fn read_error(error: SqlError) -> StoreError {
+    match error {
+        SqlError::Full => StoreError::Full,
+        SqlError::Corrupt(detail) | SqlError::Failed(detail) => StoreError::Read(detail),
     }
-    for (view, rows) in &write.rows {
-        let mut values = vec![
-            SqlValue::Text(view.name.clone()),
-            integer(view.generation.into()),
-            SqlValue::Null,
-        ];
-        for (key, value) in rows {
-            values.truncate(2);
-            values.push(SqlValue::Blob(key.clone()));
-            match value {
-                Some(value) => {
-                    values.push(SqlValue::Blob(chain::seal_row(
-                        &view.name,
-                        view.generation,
-                        key,
-                        value,
-                    )));
-                    connection.execute(PUT_ROW, &values)?;
-                }
-                None => connection.execute(DELETE_ROW, &values)?,
-            }
-        }
-    }
-    let Some(checkpoint) = &write.checkpoint else { return Ok(()) };
-    let RowKey { view, key } = checkpoint_key();
-    let sealed = chain::seal_row(&view.name, view.generation, &key, checkpoint);
-    connection.execute(
-        PUT_ROW,
-        &[
-            SqlValue::Text(view.name),
-            integer(view.generation.into()),
-            SqlValue::Blob(key),
-            SqlValue::Blob(sealed),
-        ],
-    )
 }
 
 /// Positions and generations stay below 2^53, so they pass JavaScript unharmed.
@@ -352,7 +358,7 @@ pub(super) fn missing(position: u64) -> StoreError {
 fn write_error(error: SqlError) -> StoreError {
     match error {
         SqlError::Full => StoreError::Full,
-        SqlError::Failed(detail) => StoreError::Unknown(detail),
+        SqlError::Corrupt(detail) | SqlError::Failed(detail) => StoreError::Unknown(detail),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Supervision: how long a partition that can not work is left alone before it is tried again.
 //!
 //! Owns the backoff and what is answered meanwhile. Refuses to know why something failed beyond
-//! what clients may be told. A host keeps one [`Supervision`] per open partition, asks it before
-//! each batch and tells it afterwards: a partition that fails over and over then costs its
-//! neighbours next to nothing.
+//! what clients may be told. A host keeps one [`Supervision`] per partition, asks it before each
+//! batch, before the system's own work, checkpoints and pages, and tells it afterwards: a partition
+//! that fails over and over then costs its neighbours next to nothing.
 //!
-//! A command that traps is no trouble in this sense: it is answered, and its batch-mates go on.
+//! A command that traps is no trouble in this sense: it is answered, and its batch-mates go on. Nor
+//! is a command of the system that can not be done now: clients are served, it alone waits.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -32,6 +33,19 @@ pub enum Trouble {
     Full,
 }
 
+/// How it went with a partition since its supervision was told last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// What kept it from working, if anything did.
+    pub trouble: Option<Trouble>,
+    /// It is open.
+    pub open: bool,
+    /// Something was stored, after that trouble.
+    pub stored: bool,
+    /// Failures that were no trouble to all.
+    pub failures: u32,
+}
+
 /// The failures of one partition, and when it is tried again. All times are of a clock that never
 /// goes back.
 #[derive(Clone, Debug, Default)]
@@ -46,25 +60,47 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// A batch is over: what kept the partition from working, if anything did.
-    pub fn ended(&mut self, trouble: Option<Trouble>, now_micros: u64) {
-        if trouble.is_none() {
-            self.trouble = None;
-            self.up_since_micros.get_or_insert(now_micros);
+    /// Something was tried. A full store is found to have room again by storing something, and
+    /// nothing else: reads tell nothing of that.
+    pub fn ended(&mut self, ran: Ran, now_micros: u64) {
+        self.restarts = self.restarts.saturating_add(ran.failures.into());
+        let Some(trouble) = ran.trouble else {
+            let well = if self.trouble == Some(Trouble::Full) { ran.stored } else { ran.open };
+            if well {
+                self.trouble = None;
+                self.up_since_micros.get_or_insert(now_micros);
+            }
             return;
-        }
+        };
         let up = self.up_since_micros.take().map(|since| now_micros.saturating_sub(since));
         if up.is_some_and(|micros| micros >= STAYED_UP_MICROS) {
             self.failures = 0;
         }
         let wait = WAIT_MICROS.saturating_mul(1_u64 << self.failures.min(16)).min(WAIT_MICROS_MAX);
-        self.trouble = trouble;
+        self.trouble = Some(trouble);
         self.failures = self.failures.saturating_add(1);
         self.restarts = self.restarts.saturating_add(1);
         self.until_micros = now_micros.saturating_add(wait);
     }
 
-    /// Failures since the partition was opened by this process.
+    /// How long nothing but what clients ask for is tried; nothing when it may be.
+    pub fn waits(&self, now_micros: u64) -> Option<u64> {
+        let left = self.until_micros.saturating_sub(now_micros);
+        self.trouble.filter(|_| left > 0).map(|_| left)
+    }
+
+    /// Whether nothing can be read of it now.
+    pub fn closed(&self, now_micros: u64) -> bool {
+        self.waits(now_micros).is_some() && self.trouble != Some(Trouble::Full)
+    }
+
+    /// What does not work although its guest does, for `GET /health`.
+    pub fn reason(&self) -> Option<&'static str> {
+        let full = self.trouble == Some(Trouble::Full);
+        full.then_some("the store is full: commands are refused, reads go on")
+    }
+
+    /// Failures since the process began.
     pub const fn restarts(&self) -> u64 {
         self.restarts
     }
@@ -84,13 +120,15 @@ impl Supervision {
         now_micros: u64,
         run: impl FnOnce(Vec<OwnedRequest>) -> Vec<Reply>,
     ) -> Vec<Reply> {
-        let left = self.until_micros.saturating_sub(now_micros);
-        let Some(trouble) = self.trouble.filter(|_| left > 0) else { return run(requests) };
+        let (Some(trouble), Some(left)) = (self.trouble, self.waits(now_micros)) else {
+            return run(requests);
+        };
+        let restarts = self.restarts;
         // A batch may mix both: answers of what is run fill the gaps.
         let mut refused = Vec::with_capacity(requests.len());
         let mut passed = Vec::new();
         for request in requests {
-            let reply = refuse(trouble, (partition, host), &request, left);
+            let reply = refuse((trouble, restarts), (partition, host), &request, left);
             if reply.is_none() {
                 passed.push(request);
             }
@@ -107,8 +145,8 @@ impl Supervision {
 
 /// The answer to a request that is not run; nothing for one that can be.
 fn refuse(
-    trouble: Trouble,
-    (partition, host): (&str, &str),
+    (trouble, restarts): (Trouble, u64),
+    of: (&str, &str),
     request: &OwnedRequest,
     left_micros: u64,
 ) -> Option<Reply> {
@@ -118,7 +156,7 @@ fn refuse(
             Code::StorageFull,
             "the store is full; the command was not done, reads go on",
         ),
-        Trouble::Closed(reason) if request.is_health() => unhealthy(reason, partition, host),
+        Trouble::Closed(reason) if request.is_health() => unhealthy(reason, of, restarts),
         Trouble::Closed(reason) => Reply::problem(
             Code::Restarting,
             &format!("the partition is restarting ({reason}); nothing was done"),
@@ -132,14 +170,14 @@ fn refuse(
 }
 
 /// `GET /health` of a partition whose guest can not be asked.
-pub(super) fn unhealthy(reason: &str, partition: &str, host: &str) -> Reply {
+pub(super) fn unhealthy(reason: &str, (partition, host): (&str, &str), restarts: u64) -> Reply {
     let mut body = String::from("{\"status\":\"unhealthy\",\"reasons\":[");
     push_string(&mut body, &format!("the partition is restarting: {reason}"));
     body.push_str("],\"consumers\":0,\"runningDispatchers\":[],\"partition\":");
     push_string(&mut body, partition);
     body.push_str(",\"position\":null,\"hash\":null,\"guest\":null,\"host\":");
     push_string(&mut body, host);
-    body.push('}');
+    body.push_str(&format!(",\"restarts\":{restarts}}}"));
     let headers = alloc::vec![("Content-Type".into(), "application/json".into())];
     let response = Response { status: 503, headers, body: body.into_bytes() };
     Reply::of(response)
@@ -162,6 +200,12 @@ mod tests {
         requests.into_iter().map(one).collect()
     }
 
+    const OPEN: Ran = Ran { trouble: None, open: true, stored: false, failures: 0 };
+
+    const fn closed(reason: &'static str) -> Ran {
+        Ran { trouble: Some(Trouble::Closed(reason)), open: false, stored: false, failures: 0 }
+    }
+
     fn statuses(supervision: &Supervision, now: u64) -> Vec<u16> {
         let all = vec![
             request("GET", "/stats"),
@@ -177,21 +221,21 @@ mod tests {
         let mut supervision = Supervision::default();
         let mut now = 0;
         for n in 0..12 {
-            supervision.ended(Some(Trouble::Closed("it trapped")), now);
+            supervision.ended(closed("it trapped"), now);
             let wait = (WAIT_MICROS << n).min(WAIT_MICROS_MAX);
             assert_eq!(statuses(&supervision, now + wait - 1), [503; 3], "{n}");
             now += wait;
             assert_eq!(statuses(&supervision, now), [404; 3], "{n}");
         }
         // Worked, but not for long: the wait goes on growing.
-        supervision.ended(None, now);
-        supervision.ended(Some(Trouble::Closed("again")), now + STAYED_UP_MICROS - 1);
+        supervision.ended(OPEN, now);
+        supervision.ended(closed("again"), now + STAYED_UP_MICROS - 1);
         now += STAYED_UP_MICROS - 1;
         assert_eq!(statuses(&supervision, now + WAIT_MICROS_MAX - 1), [503; 3]);
         now += WAIT_MICROS_MAX;
-        supervision.ended(None, now);
+        supervision.ended(OPEN, now);
         now += STAYED_UP_MICROS;
-        supervision.ended(Some(Trouble::Closed("again")), now);
+        supervision.ended(closed("again"), now);
         assert_eq!(statuses(&supervision, now + WAIT_MICROS), [404; 3]);
         assert_eq!(supervision.restarts(), 14);
     }
@@ -199,18 +243,34 @@ mod tests {
     #[test]
     fn a_full_store_refuses_commands_alone() {
         let mut supervision = Supervision::default();
-        supervision.ended(Some(Trouble::Full), 5);
+        supervision.ended(Ran { trouble: Some(Trouble::Full), ..OPEN }, 5);
         assert_eq!(statuses(&supervision, 5), [404, 507, 404]);
-        assert_eq!(statuses(&supervision, 5 + WAIT_MICROS), [404; 3]);
-        supervision.ended(None, 6);
-        assert_eq!(statuses(&supervision, 6), [404; 3], "it worked");
+        supervision.ended(OPEN, 6);
+        assert_eq!(statuses(&supervision, 6), [404, 507, 404], "a read tells nothing");
+        assert!(supervision.reason().is_some() && !supervision.closed(6));
+        assert_eq!(statuses(&supervision, 5 + WAIT_MICROS), [404; 3], "it is tried again");
+        assert!(supervision.reason().is_some(), "and still said to be full");
+        supervision.ended(Ran { stored: true, ..OPEN }, 7);
+        assert_eq!(statuses(&supervision, 7), [404; 3], "it stored something");
+        assert_eq!(supervision.reason(), None);
+    }
+
+    #[test]
+    fn nothing_that_was_not_tried_ends_a_wait() {
+        let mut supervision = Supervision::default();
+        supervision.ended(closed("it trapped"), 0);
+        supervision.ended(Ran::default(), 1);
+        assert_eq!(supervision.waits(1), Some(WAIT_MICROS - 1));
+        assert!(supervision.closed(1));
+        supervision.ended(Ran { failures: 2, ..OPEN }, 2);
+        assert_eq!((supervision.waits(2), supervision.restarts()), (None, 3));
     }
 
     #[test]
     fn health_tells_the_reason_and_when_to_ask_again() {
         let mut supervision = Supervision::default();
         for _ in 0..6 {
-            supervision.ended(Some(Trouble::Closed("the guest trapped")), 0);
+            supervision.ended(closed("the guest trapped"), 0);
         }
         for target in ["/health", "/p/x/health", "/p/x/health?a=b"] {
             let replies = supervision.run(("x", "native"), vec![request("GET", target)], 1, echo);

@@ -14,9 +14,10 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::batch::TRAPS_MAX;
 use super::{OwnedRequest, Partition, Reply, Spawn, Store, World};
 use crate::errors::Code;
-use crate::protocol::{EffectCall, EffectResult, Kind, Outcome, Response, Wake};
+use crate::protocol::{Due, EffectCall, EffectResult, Kind, Outcome, Response, Wake};
 use crate::time::Time;
 
 /// What is known of what waits.
@@ -26,6 +27,11 @@ pub(super) struct Wakes {
     due: bool,
     /// When the next timer falls due, by the raw clock.
     at: Option<Time>,
+    /// Commands up to this one wait for a view, and so do those that are due at once up to that.
+    after: Option<Due>,
+    after_now: Option<Due>,
+    /// The command that trapped last, and how often.
+    trapped: Option<((u64, u32), u8)>,
     /// Wakes that came to nothing one after the other, and until when none is tried.
     failures: u32,
     wait_until_micros: u64,
@@ -47,15 +53,39 @@ const ASK_AGAIN_MICROS: u64 = 60_000_000;
 const TEST_BATCHES_MAX: u32 = 10_000;
 
 impl Wakes {
-    /// An instance was opened, or views serve now that did not: something may be due.
+    /// An instance was opened or dropped, or views serve now that did not: something may be due,
+    /// of what waited for a view too.
     pub(super) const fn opened(&mut self, any: bool) {
         self.due = any;
+        (self.after, self.after_now) = (None, None);
     }
 
     /// The message of a wake.
-    pub(super) fn message(&self, timers: bool, trapped: bool, running_max: u32) -> Wake {
+    pub(super) fn message(&self, timers: bool, running_max: u32) -> Wake {
         let count = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
-        Wake { timers, trapped, running: self.running(), room: running_max.saturating_sub(count) }
+        let trapped = self.trapped.filter(|(_, times)| *times >= TRAPS_MAX);
+        Wake {
+            timers,
+            after: self.after,
+            trapped: trapped.map(|(which, _)| which),
+            silent: trapped.is_some_and(|(_, times)| times > TRAPS_MAX),
+            running: self.running(),
+            room: running_max.saturating_sub(count),
+        }
+    }
+
+    /// This command trapped while it was done, refused, or refused without its manager; false when
+    /// there is nothing left to try.
+    pub(super) fn trapped(&mut self, which: (u64, u32)) -> bool {
+        let before = self.trapped.filter(|(other, _)| *other == which).map_or(0, |(_, n)| n);
+        let times = before.saturating_add(1);
+        self.trapped = Some((which, times));
+        times <= TRAPS_MAX.saturating_add(1)
+    }
+
+    /// What a wake found is stored.
+    pub(super) const fn done(&mut self) {
+        self.failures = 0;
     }
 
     /// The effects that are being attempted.
@@ -107,6 +137,32 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         self.wakes.results.push(EffectResult { position, n, error, trapped: false });
     }
 
+    /// When [`Self::work`] is to be called next, by the raw clock, for a host that closes it now.
+    pub fn next_due(&mut self) -> Option<Time> {
+        let result = (!self.wakes.results.is_empty()).then_some(0);
+        let (wake, slice) = (self.wake_in(), self.slices_due());
+        let micros = result.into_iter().chain(wake).chain(slice).min()?;
+        Some(self.world.clock().after_ms(micros.div_ceil(1_000)))
+    }
+
+    /// What of the system's own work fails over and over, for `GET /health`.
+    pub(super) const fn stuck(&self) -> Option<&'static str> {
+        if self.wakes.failures > 1 {
+            Some("the system's own commands can not be done; they are tried again")
+        } else if self.slices.failures > 1 {
+            Some("rows of projections can not be built; it is tried again")
+        } else {
+            None
+        }
+    }
+
+    /// Opens it, so that what waits is known. What keeps it from that is told like the rest.
+    pub fn wake(&mut self) {
+        if let Err(failure) = self.open() {
+            self.give_up(None, &failure);
+        }
+    }
+
     /// Does some milliseconds of what is due. What went wrong is told by [`Self::take_failures`].
     pub fn work(&mut self) {
         let results = core::mem::take(&mut self.wakes.results);
@@ -129,6 +185,10 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     pub(super) fn wake_due(&mut self) -> Option<u64> {
+        self.wake_in().map(|micros| micros.min(ASK_AGAIN_MICROS))
+    }
+
+    fn wake_in(&mut self) -> Option<u64> {
         if self.held() {
             return None;
         }
@@ -141,16 +201,27 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             0 => 0,
             _ => self.wakes.wait_until_micros.saturating_sub(self.world.micros()),
         };
-        Some(due.max(wait).min(ASK_AGAIN_MICROS))
+        Some(due.max(wait))
     }
 
     /// Takes in what a staged input says of what waits.
-    pub(super) fn note_wakes(&mut self, outcome: &Outcome) {
+    pub(super) fn note_wakes(&mut self, outcome: &Outcome, wake: bool) {
         match outcome.kind {
-            Kind::System => {
+            Kind::System if wake => {
                 self.wakes.due = outcome.wake;
                 self.wakes.at = outcome.wake_at;
-                self.wakes.failures = 0;
+                match outcome.passed {
+                    Some(due) => {
+                        self.wakes.after = Some(due);
+                        if due.at == Time(0) {
+                            self.wakes.after_now = Some(due);
+                        }
+                    }
+                    // All was looked at. What is asked for from now on is due at once and comes
+                    // before the timers, but after whatever was due at once before.
+                    None if outcome.proposed.is_none() => self.wakes.after = self.wakes.after_now,
+                    None => {}
+                }
                 let handed = outcome.effects.iter().map(|effect| (effect.position, effect.n));
                 self.wakes.running.extend(handed);
             }
@@ -158,7 +229,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         }
     }
 
-    /// A wake trapped, and could not even refuse what is due.
+    /// A wake came to nothing: the next one waits.
     pub(super) fn wake_failed(&mut self) {
         let doublings = self.wakes.failures.min(8);
         let wait = WAIT_MICROS.saturating_mul(1_u64.wrapping_shl(doublings));

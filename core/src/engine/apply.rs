@@ -20,7 +20,7 @@ use super::overlay::{Overlay, Target};
 use super::postings::Appended;
 use super::snapshots::{self, Policy};
 use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
-use super::{Engine, Fault, Head, adopt, pending, postings, set_progress};
+use super::{Doing, Engine, Fault, Head, adopt, doing, done, pending, postings};
 use crate::commit::{Commit, Event};
 use crate::protocol::Query;
 use crate::read::{self, Stop};
@@ -174,7 +174,6 @@ pub fn apply(
         }
     }
     note(apply_key(engine, access, commit, time, &mut folded))?;
-    set_progress(None, 0);
     if missed.get() { Err(FoldStop::Need(Vec::new())) } else { Ok(folded) }
 }
 
@@ -272,11 +271,12 @@ fn apply_projections(
         let result = match trapped {
             Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
             None => {
-                set_progress(Some((index, false)), record.position);
+                let position = record.position;
+                let before = doing(Doing::Projection { index, building: false, position });
                 let mark = access.overlay.begin();
                 let result = projection.apply(record, &mut read::Rows::new(access, view));
                 access.overlay.end(mark, result.is_err());
-                set_progress(None, 0);
+                done(before);
                 result
             }
         };

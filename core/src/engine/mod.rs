@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Access, Supplied, Unstored};
 pub use apply::{FoldStop, split_state};
 pub use cache::ViewId;
-pub use open::OpenError;
+pub use open::{OpenError, Resting, resting};
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
@@ -65,19 +65,46 @@ use overlay::Overlay;
 use views::Views;
 
 /// What the guest is doing, for the host to read after a trap: kind in the top byte, then the
-/// index of a projection in 16 bits, then a position in 40.
+/// index of a projection, or the number of a reaction, in 16 bits, then a position in 40.
 pub static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
 const KIND_PROJECTION: u64 = 1;
 const KIND_BUILDING: u64 = 2;
+const KIND_SYSTEM: u64 = 3;
 
-fn set_progress(projection: Option<(usize, bool)>, position: u64) {
-    let word = projection.map_or(0, |(index, building)| {
-        ((if building { KIND_BUILDING } else { KIND_PROJECTION }) << 56)
-            | ((index as u64 & 0xffff) << 40)
-            | (position & 0xff_ffff_ffff)
-    });
-    PROGRESS.store(word, Ordering::Relaxed);
+/// What a trap would be told of.
+#[derive(Clone, Copy, Debug)]
+enum Doing {
+    /// A projection applies the record at a position, in the generation that serves or in another.
+    Projection { index: usize, building: bool, position: u64 },
+    /// A command of the system is decided, or an effect settled.
+    System(pending::Which),
+}
+
+/// Says what is being done; returns what was said before, for [`done`].
+fn doing(what: Doing) -> u64 {
+    let (kind, index, position) = match what {
+        Doing::Projection { index, building: false, position } => {
+            (KIND_PROJECTION, index as u64, position)
+        }
+        Doing::Projection { index, building: true, position } => {
+            (KIND_BUILDING, index as u64, position)
+        }
+        Doing::System((position, n)) => (KIND_SYSTEM, n.into(), position),
+    };
+    let word = (kind << 56) | ((index & 0xffff) << 40) | (position & 0xff_ffff_ffff);
+    PROGRESS.swap(word, Ordering::Relaxed)
+}
+
+fn done(before: u64) {
+    PROGRESS.store(before, Ordering::Relaxed);
+}
+
+/// The reaction that was being done, by a progress word. Its number is told up to 65,535: a commit
+/// has no room for more.
+pub fn trapped_reaction(word: u64) -> Option<pending::Which> {
+    let n = u32::try_from((word >> 40) & 0xffff).ok()?;
+    (word >> 56 == KIND_SYSTEM).then_some((word & 0xff_ffff_ffff, n))
 }
 
 /// The projection that was applying a record, the record's position, and whether that was for a

@@ -112,3 +112,42 @@ fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint> {
     let (&version, rest) = bytes.split_first()?;
     (version == CHECKPOINT_VERSION).then(|| postcard::from_bytes(rest).ok()).flatten()
 }
+
+/// What a checkpoint tells of what waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resting {
+    /// Where it is.
+    pub position: u64,
+    /// Something is due at once, or rows are being built.
+    pub now: bool,
+    /// The rows of timers, when there are any: the key's start, then when it falls due.
+    pub timers: Option<(View, &'static [u8])>,
+    /// The rows of effects, likewise.
+    pub effects: Option<(View, &'static [u8])>,
+    /// The log's newest incarnation.
+    pub incarnation: [u8; 16],
+}
+
+/// Reads a stored checkpoint without opening it; nothing when it is of no use.
+pub fn resting(bytes: &[u8]) -> Option<Resting> {
+    let Checkpoint { head, views, garbage } = read_checkpoint(bytes)?;
+    let behind = |state: &ViewState| {
+        state.building.is_some() || (state.position < head.position && !state.stopped)
+    };
+    let now = head.due_now > 0 || !garbage.is_empty() || views.iter().any(behind);
+    let view = |name: &str| {
+        let state = views.iter().find(|state| state.name == name)?;
+        Some(View { name: state.name.clone(), generation: state.generation })
+    };
+    let timers =
+        if head.timers > 0 { view(super::views::name(super::views::PENDING)) } else { None };
+    let effects =
+        if head.effects > 0 { view(super::views::name(super::views::OUTBOX)) } else { None };
+    Some(Resting {
+        position: head.position,
+        now,
+        timers: timers.map(|view| (view, super::pending::ORDER)),
+        effects: effects.map(|view| (view, super::outbox::ORDER)),
+        incarnation: head.incarnation,
+    })
+}

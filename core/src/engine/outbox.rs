@@ -25,6 +25,9 @@ use crate::process::{DROPPED, Ended, FAILED, SUCCEEDED, SYSTEM};
 use crate::read::Stop;
 use crate::time::Time;
 
+/// How the keys of rows start that are in the order in which attempts fall due.
+pub(super) const ORDER: &[u8] = b"o";
+
 /// What is kept of an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -93,8 +96,7 @@ fn key(prefix: &[u8], (position, n): Which) -> Vec<u8> {
 }
 
 fn order_key(next: Time, which: Which) -> Vec<u8> {
-    let mut prefix = Vec::with_capacity(9);
-    prefix.push(b'o');
+    let mut prefix = ORDER.to_vec();
     prefix.extend_from_slice(&next.0.to_be_bytes());
     key(&prefix, which)
 }
@@ -179,7 +181,7 @@ pub fn call(access: &mut Access<'_>, which: Which) -> Result<Option<Call>, Stop>
 
 /// Those that fall due first, and when.
 pub fn first(access: &mut Access<'_>, limit: u32) -> Result<Vec<(Time, Which)>, Stop> {
-    let rows = access.range(OUTBOX, b"o", b"o", limit)?;
+    let rows = access.range(OUTBOX, ORDER, ORDER, limit)?;
     let order = |key: &[u8]| {
         let next = key.get(1..)?.first_chunk::<8>()?;
         Some((Time(u64::from_be_bytes(*next)), place(key, 9)?))

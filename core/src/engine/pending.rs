@@ -25,8 +25,12 @@ use super::views::PENDING;
 use crate::commit::Commit;
 use crate::json::{members, push_string, string, unsigned};
 use crate::process::{Effect, Ordered, Reaction};
+use crate::protocol::Due;
 use crate::read::Stop;
 use crate::time::Time;
+
+/// How the keys of rows start that are in the order in which reactions fall due.
+pub const ORDER: &[u8] = b"d";
 
 /// Which reaction: first position of its commit, and its number there.
 pub type Which = (u64, u32);
@@ -203,7 +207,7 @@ fn row_key((position, n): Which) -> Vec<u8> {
 
 fn order_key(due: Time, (position, n): Which) -> Vec<u8> {
     let mut key = Vec::with_capacity(21);
-    key.push(b'd');
+    key.extend_from_slice(ORDER);
     key.extend_from_slice(&due.0.to_be_bytes());
     key.extend_from_slice(&position.to_be_bytes());
     key.extend_from_slice(&n.to_be_bytes());
@@ -329,16 +333,19 @@ pub fn waits(access: &mut Access<'_>, which: Which) -> Result<Option<Waits>, Sto
     decoded(access.row(PENDING, &row_key(which))?.as_deref())
 }
 
-/// The reactions that fall due first, and when.
-pub fn first(access: &mut Access<'_>, limit: u32) -> Result<Vec<(Time, Which)>, Stop> {
-    let rows = access.range(PENDING, b"d", b"d", limit)?;
-    let ordered = rows.iter().map(|(key, _)| order_of(key));
-    ordered.map(|order| order.ok_or_else(|| broken("its order"))).collect()
+/// The reaction that falls due first, of all or of those after a place.
+pub fn first(access: &mut Access<'_>, after: Option<Due>) -> Result<Option<Due>, Stop> {
+    let after =
+        after.map_or_else(|| ORDER.to_vec(), |due| order_key(due.at, (due.position, due.n)));
+    let rows = access.range(PENDING, ORDER, &after, 1)?;
+    let first = rows.first().map(|(key, _)| order_of(key).ok_or_else(|| broken("its order")));
+    first.transpose()
 }
 
-fn order_of(key: &[u8]) -> Option<(Time, Which)> {
+/// The place that the key of a row tells.
+pub(super) fn order_of(key: &[u8]) -> Option<Due> {
     let (due, rest) = key.get(1..)?.split_first_chunk::<8>()?;
     let (position, n) = rest.split_first_chunk::<8>()?;
     let n = u32::from_be_bytes(*n.first_chunk::<4>()?);
-    Some((Time(u64::from_be_bytes(*due)), (u64::from_be_bytes(*position), n)))
+    Some(Due { at: Time(u64::from_be_bytes(*due)), position: u64::from_be_bytes(*position), n })
 }

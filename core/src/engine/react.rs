@@ -15,6 +15,7 @@ use crate::commit::Commit;
 use crate::decider::Appended;
 use crate::ids;
 use crate::json::push_string;
+use crate::limits::EFFECT_ERROR_CHARS_MAX;
 use crate::process::{
     AnyProcessManager, DEPTH_MAX, DROPPED, Effect, Ended, PARTITION, REFUSED, Reaction, Refused,
     STOPPED, SUCCEEDED, SYSTEM, Sight, TIMER_COUNTS_ANEW_MS,
@@ -188,6 +189,17 @@ fn read_refusal(access: &mut Access<'_>, record: &Record<'_>) -> Result<Refused,
     let reaction = recorded.iter().find(|reaction| reaction.n == refused.n);
     refused.data = reaction.ok_or_else(|| broken("its cause is missing"))?.command()?.data;
     Ok(refused)
+}
+
+/// The event that tells that a manager failed to take in what became of what it asked for.
+pub fn unheard(manager: &str, why: &str) -> Appended {
+    let mut data = String::from("{\"manager\":");
+    push_string(&mut data, manager);
+    data.push_str(",\"reason\":");
+    let plain = why.chars().map(|c| if c.is_control() { ' ' } else { c });
+    push_string(&mut data, &plain.take(EFFECT_ERROR_CHARS_MAX).collect::<String>());
+    data.push('}');
+    Appended { aggregate_type: SYSTEM, id: manager.into(), event_type: STOPPED.into(), data }
 }
 
 /// The event that tells of reactions that were dropped.

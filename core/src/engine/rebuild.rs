@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use super::access::Supplied;
 use super::cache::{KeyRef, ViewId};
 use super::views::FAULTS;
-use super::{Engine, Fault, set_progress};
+use super::{Doing, Engine, Fault, doing, done};
 use crate::commit::Commit;
 use crate::limits::{SLICE_PAGE_COMMITS, TRIMMED_ROWS_MAX};
 use crate::protocol::{Answer, Query, RowChange, View};
@@ -220,12 +220,13 @@ impl Engine {
                 let result = match trapped {
                     Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
                     None => {
-                        set_progress(Some((*index, true)), record.position);
+                        let (index, position) = (*index, record.position);
+                        let before = doing(Doing::Projection { index, building: true, position });
                         let mark = access.overlay.begin();
                         let result =
                             projection.apply(&record, &mut read::Rows::new(&mut access, *view));
                         access.overlay.end(mark, result.is_err());
-                        set_progress(None, 0);
+                        done(before);
                         result
                     }
                 };

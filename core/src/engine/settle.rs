@@ -11,7 +11,6 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Engine;
 use super::access::{Access, Supplied};
 use super::build::Made;
 use super::outbox::{self, Call, CallStatus, effect_id};
@@ -19,6 +18,7 @@ use super::pending::{self, Recorded, Which, broken};
 use super::propose::{Caused, CommandInput, Decided, Metadata, Preconditions};
 use super::refold::Missing;
 use super::wake::{Wake, Woken};
+use super::{Doing, Engine, doing, done, react};
 use crate::commit::{Cause, Commit};
 use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::{Code, Problem};
@@ -56,13 +56,14 @@ static NO_COMMAND: CommandSpec = CommandSpec {
 };
 
 /// What the system tells in a stream of its own.
+#[derive(Clone, Debug)]
 pub(super) struct Told {
     pub event_type: &'static str,
     pub data: String,
     /// What was drawn to tell it.
     pub entropy: Option<[u8; 16]>,
-    /// No manager is run: one of them traps.
-    pub silent: bool,
+    /// No manager is run, and why.
+    pub silent: Option<String>,
 }
 
 /// Reads the commit that asked for something: what `read` takes of the reaction, and what comes
@@ -124,8 +125,31 @@ impl Engine {
         };
         let Told { event_type, data, entropy, silent } = told;
         let events = vec![(event_type.to_string(), data)];
-        let made = Made { events, appended: Vec::new(), version, entropy, silent };
+        // The log says that its manager was not told.
+        let unheard = silent.as_ref().map(|why| react::unheard(manager, why));
+        let appended = unheard.into_iter().collect();
+        let made = Made { events, appended, version, entropy, silent: silent.is_some() };
         self.proposed(access, &input, made)
+    }
+
+    /// The same, and without its manager when that fails to take it in: what was asked for is
+    /// closed in any case.
+    pub(super) fn settled(
+        &self,
+        access: Access<'_>,
+        supplied: &Supplied,
+        (stamp, caused, metadata): (&Stamp, &Caused<'_>, &Metadata),
+        told: Told,
+    ) -> Result<Decided, Missing> {
+        let again = told.silent.is_none().then(|| told.clone());
+        let decided = self.propose_told(access, stamp, caused, metadata, told)?;
+        match (decided, again) {
+            (Decided::Rejected(problem), Some(told)) if problem.code != Code::Restarting => {
+                let told = Told { silent: Some(problem.detail), ..told };
+                self.propose_told(self.access(supplied), stamp, caused, metadata, told)
+            }
+            (decided, _) => Ok(decided),
+        }
     }
 
     /// The effects that are due by `clock` and that the host does not attempt already, as many as
@@ -147,7 +171,9 @@ impl Engine {
             Ok(Some(which)) => {
                 let (position, n) = which;
                 let error = Some("its deadline passed".to_string());
-                let result = EffectResult { position, n, error, trapped: wake.wake.trapped };
+                let trapped =
+                    wake.too_much || (wake.wake.trapped == Some(which) && wake.wake.silent);
+                let result = EffectResult { position, n, error, trapped };
                 self.effect_result(supplied, wake.stamp, &result)
             }
             Err(Stop::Miss) => Err(access.take_missing()),
@@ -227,13 +253,17 @@ impl Engine {
         if call.status != CallStatus::Pending {
             return Ok(Woken::Idle { next: None, effects: Vec::new() });
         }
-        let told = match came_to(which, &call, stamp, result) {
+        let mut told = match came_to(which, &call, stamp, result) {
             Ok(told) => told,
             Err(e) => return Ok(Woken::Broken(e.to_string())),
         };
+        told.silent = result.trapped.then(|| "it trapped".to_string());
         let cause = Cause { manager: Cow::Borrowed(&call.manager), position: which.0, n: which.1 };
         let caused = Caused { cause, depth: call.depth };
-        Ok(match self.propose_told(access, stamp, &caused, &metadata, told)? {
+        let before = doing(Doing::System(which));
+        let decided = self.settled(access, supplied, (stamp, &caused, &metadata), told);
+        done(before);
+        Ok(match decided? {
             Decided::Proposed(_, proposal) => Woken::Proposed(proposal),
             // A manager that reads a view which is not live: the host tells the result again.
             Decided::Rejected(problem) if problem.code == Code::Restarting => {
@@ -292,7 +322,7 @@ fn came_to(
     };
     let data = serde_json::to_string(&ended)?;
     let entropy = again.then_some(stamp.entropy);
-    Ok(Told { event_type, data, entropy, silent: result.trapped })
+    Ok(Told { event_type, data, entropy, silent: None })
 }
 
 /// The wait after an attempt: doubled each time, and of that between a half and all, so that what

@@ -48,6 +48,11 @@ const OWN: [(&str, u32); 8] = [
     ("outbox", 1),
 ];
 
+/// Name of one of the engine's own views.
+pub fn name(view: ViewId) -> &'static str {
+    OWN.get(usize::from(view)).map_or("", |(name, _)| name)
+}
+
 /// What the checkpoint keeps of a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewState {

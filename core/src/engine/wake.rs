@@ -20,10 +20,11 @@ use super::pending::{self, Waits, Which};
 use super::propose::{Caused, CommandInput, Decided, Metadata, Preconditions, Proposal};
 use super::refold::Missing;
 use super::settle::{self, Told};
+use super::{Doing, doing, done};
 use crate::commit::Cause;
 use crate::errors::{Code, Problem};
 use crate::process::{Ordered, REFUSED, Refused, SETTLED};
-use crate::protocol::{self, EffectCall, Stamp};
+use crate::protocol::{self, Due, EffectCall, Stamp};
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -34,21 +35,22 @@ pub struct Wake<'a> {
     pub stamp: &'a Stamp,
     /// What is wanted of it.
     pub wake: &'a protocol::Wake,
+    /// Deciding reads more than a stage may: refuse without deciding.
+    pub too_much: bool,
 }
-
-/// Commands that wait for a view are passed over, up to so many.
-const PASSED_OVER_MAX: u32 = 32;
 
 /// What became of a wake, or of the result of an effect.
 #[derive(Debug)]
 pub enum Woken {
-    /// No command is due, or what is due waits for a view.
+    /// No command is due.
     Idle {
         /// When the next command or attempt falls due.
         next: Option<Time>,
         /// What the host is to attempt now.
         effects: Vec<EffectCall>,
     },
+    /// This command is due and waits for a view.
+    Passed(Due),
     /// What waits can not be read: a bug of ours, told to the host's log.
     Broken(String),
     /// It makes a commit.
@@ -56,7 +58,7 @@ pub enum Woken {
 }
 
 /// A due command, read back from the log.
-struct Due {
+struct Asked {
     which: Which,
     waits: Waits,
     command: Ordered,
@@ -71,19 +73,19 @@ impl Engine {
             return Ok(Woken::Idle { next: None, effects: Vec::new() });
         }
         let mut access = self.access(supplied);
-        let first = match pending::first(&mut access, PASSED_OVER_MAX) {
+        let first = match pending::first(&mut access, wake.wake.after) {
             Ok(first) => first,
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => return Ok(Woken::Broken(what)),
         };
         let clock = if wake.wake.timers { wake.stamp.clock } else { Time(0) };
-        let next = first.first().map(|(due, _)| *due).filter(|due| *due > clock);
-        for (_, which) in first.into_iter().filter(|(due, _)| *due <= clock) {
-            if let Some(woken) = self.do_due(supplied, wake, which)? {
-                return Ok(woken);
-            }
+        if let Some(due) = first.filter(|due| due.at <= clock) {
+            let before = doing(Doing::System((due.position, due.n)));
+            let woken = self.do_due(supplied, wake, (due.position, due.n));
+            done(before);
+            return Ok(woken?.unwrap_or(Woken::Passed(due)));
         }
-        self.due_effects(supplied, wake, clock, next)
+        self.due_effects(supplied, wake, clock, first.map(|due| due.at))
     }
 
     /// Nothing, when it waits for a view.
@@ -99,7 +101,9 @@ impl Engine {
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => return Ok(Some(Woken::Broken(what))),
         };
-        let refused = if wake.wake.trapped {
+        let refused = if wake.too_much {
+            Some(Problem::new(Code::Internal, "the decision reads more than it may"))
+        } else if wake.wake.trapped == Some(which) {
             Some(Problem::new(Code::Internal, "the decision failed"))
         } else {
             match self.propose_due(access, wake.stamp, &due)? {
@@ -109,21 +113,25 @@ impl Engine {
                 Decided::Rejected(problem) => Some(problem),
             }
         };
-        Ok(match self.settle(self.access(supplied), wake.stamp, &due, refused.as_ref())? {
+        let silent = wake.wake.trapped == Some(which) && wake.wake.silent;
+        let silent = silent.then(|| "it trapped".to_string());
+        let settled = self.settle(supplied, wake.stamp, &due, (refused.as_ref(), silent))?;
+        Ok(match settled {
             Decided::Proposed(_, proposal) => Some(Woken::Proposed(proposal)),
+            Decided::Rejected(problem) if problem.code == Code::Restarting => None,
             Decided::Rejected(problem) => Some(Woken::Broken(problem.detail)),
             Decided::Nothing(_) | Decided::Replayed(_) | Decided::Known(_) => None,
         })
     }
 
     /// What a pending row stands for, as its commit recorded it.
-    fn due(&self, access: &mut Access<'_>, which: Which) -> Result<Due, Stop> {
+    fn due(&self, access: &mut Access<'_>, which: Which) -> Result<Asked, Stop> {
         // Both reads are tried before a miss is told, so that one round supplies both.
         let waits = pending::waits(access, which);
         let asked = settle::asked(access, which, |reaction| reaction.command());
         let (waits, (command, metadata)) = (waits?, asked?);
         let waits = waits.ok_or_else(|| pending::broken("it is due and not open"))?;
-        Ok(Due { which, waits, command, metadata })
+        Ok(Asked { which, waits, command, metadata })
     }
 
     /// Decides what is due, like a client's command.
@@ -131,7 +139,7 @@ impl Engine {
         &self,
         access: Access<'_>,
         stamp: &Stamp,
-        due: &Due,
+        due: &Asked,
     ) -> Result<Decided, Missing> {
         let Ordered { aggregate_type, aggregate_id, command, data } = &due.command;
         let known = self.registry.by_type(aggregate_type).map(|(_, aggregate)| aggregate.spec());
@@ -157,12 +165,13 @@ impl Engine {
     }
 
     /// Closes what is due without events of its own: it was refused, or there was nothing to do.
+    /// `silent` says why no process manager is told.
     fn settle(
         &self,
-        access: Access<'_>,
+        supplied: &Supplied,
         stamp: &Stamp,
-        due: &Due,
-        refused: Option<&Problem>,
+        due: &Asked,
+        (refused, silent): (Option<&Problem>, Option<String>),
     ) -> Result<Decided, Missing> {
         let manager = due.waits.manager.clone();
         let (position, n) = due.which;
@@ -193,8 +202,9 @@ impl Engine {
             Ok(data) => data,
             Err(e) => return Ok(Decided::Rejected(Problem::new(Code::Internal, e))),
         };
-        let told = Told { event_type, data, entropy: None, silent: false };
-        self.propose_told(access, stamp, &due.caused(), &due.metadata, told)
+        let told = Told { event_type, data, entropy: None, silent };
+        let access = self.access(supplied);
+        self.settled(access, supplied, (stamp, &due.caused(), &due.metadata), told)
     }
 }
 
@@ -210,7 +220,7 @@ struct Settled {
     command: String,
 }
 
-impl Due {
+impl Asked {
     fn caused(&self) -> Caused<'_> {
         let (position, n) = self.which;
         let cause = Cause { manager: Cow::Borrowed(&self.waits.manager), position, n };

@@ -19,7 +19,10 @@ impl Opened {
     ) -> Answered {
         let (stamp, supplied) = (&staging.stamp, &staging.supplied);
         let woken = match &staging.what {
-            Staged::Wake(wake) => self.engine.wake(supplied, &engine::Wake { stamp, wake }),
+            Staged::Wake(wake, too_much) => {
+                let too_much = *too_much;
+                self.engine.wake(supplied, &engine::Wake { stamp, wake, too_much })
+            }
             Staged::Result(result) => self.engine.effect_result(supplied, stamp, result),
             Staged::Request(_) => return refuse(RefusalReason::OutOfOrder, "a client's request"),
         };
@@ -36,6 +39,7 @@ impl Opened {
         let mut told = nothing(self);
         match woken {
             Woken::Idle { next, effects } => (told.wake_at, told.effects) = (next, effects),
+            Woken::Passed(due) => (told.passed, told.wake) = (Some(due), true),
             Woken::Broken(what) => return refuse(RefusalReason::Malformed, what),
             Woken::Proposed(proposal) => {
                 told.proposed = Some(proposal.last());
@@ -52,7 +56,7 @@ impl Staging {
     /// Has it refused instead of decided; false when that is so already.
     const fn refuse(&mut self) -> bool {
         let trapped = match &mut self.what {
-            Staged::Wake(wake) => &mut wake.trapped,
+            Staged::Wake(_, too_much) => too_much,
             Staged::Result(result) => &mut result.trapped,
             Staged::Request(_) => return false,
         };

@@ -4,6 +4,7 @@
 //! list of positions (an index), several are intersected list against list, times are bisected.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -21,7 +22,7 @@ use crate::read::{Stop, with_records};
 use crate::record::Record;
 use crate::time::Time;
 
-/// Records are read from the log so many positions at a time.
+/// So many records are read from the log at first: the others as their length allows.
 const READ_POSITIONS: usize = 100;
 
 /// Which positions a list shows: `low <= p <= high`, in one direction.
@@ -233,8 +234,9 @@ fn filtered(
     }
     let wanted = range.limit.saturating_add(1);
     let found = find_positions(access, terms, range.low, range.high, range.descending, wanted)?;
-    for positions in found.positions.chunks(READ_POSITIONS) {
-        let lines = access.commits(positions)?;
+    let mut rest = found.positions.as_slice();
+    while !rest.is_empty() && !list.more {
+        let (positions, lines) = read_some(access, &mut rest)?;
         for (line, position) in lines.iter().zip(positions) {
             with_records(line, |record| {
                 if record.position == *position {
@@ -243,9 +245,6 @@ fn filtered(
                 Ok(())
             })?;
         }
-        if list.more {
-            break;
-        }
     }
     // The indexes were not looked through to their end: the next page goes on from there.
     if let Some(looked_to) = found.unfinished.filter(|_| !list.more) {
@@ -253,6 +252,28 @@ fn filtered(
         list.last = Some(looked_to);
     }
     Ok(list.answer(parsed))
+}
+
+/// Reads lines for about as much as a page holds, and takes their positions off `rest`. What is
+/// missing ends the attempt here, before anything of it is rendered in vain.
+fn read_some<'p>(
+    access: &mut Access<'_>,
+    rest: &mut &'p [u64],
+) -> Result<(&'p [u64], Vec<Rc<str>>), Stop> {
+    let all = *rest;
+    let (mut lines, mut bytes, mut count) = (Vec::<Rc<str>>::new(), 0_usize, READ_POSITIONS);
+    while !rest.is_empty() && bytes < PAGE_BYTES_MAX {
+        let (positions, later) = rest.split_at(rest.len().min(count));
+        let read = access.commits(positions)?;
+        bytes = read.iter().fold(bytes, |bytes, line| bytes.saturating_add(line.len()));
+        lines.extend(read);
+        *rest = later;
+        // Lines are about alike: one more read is to fill the page.
+        let line_bytes = bytes.div_ceil(lines.len()).max(1);
+        count = PAGE_BYTES_MAX.saturating_sub(bytes).div_ceil(line_bytes).max(1);
+    }
+    let taken = all.get(..lines.len()).unwrap_or_default();
+    Ok((taken, lines))
 }
 
 /// The JSON of an event.

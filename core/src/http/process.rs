@@ -28,6 +28,7 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
             reasons.push(format!("projection {} stopped at position {at}: {error}", status.name));
         }
     }
+    reasons.extend(process.trouble.clone());
     let mut body = String::from("{\"status\":");
     push_string(&mut body, if reasons.is_empty() { "healthy" } else { "unhealthy" });
     if !reasons.is_empty() {
@@ -53,7 +54,7 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
     if engine.head().discarded > 0 {
         body.push_str(&format!(",\"snapshotsDiscarded\":{}", engine.head().discarded));
     }
-    body.push('}');
+    body.push_str(&format!(",\"restarts\":{}}}", process.restarts));
     let status = if reasons.is_empty() { 200 } else { 503 };
     Ok(Answer::json(body).status(status).hash_at(offset, position))
 }

@@ -59,11 +59,12 @@ pub fn all(
         body.push_str(&format!(",\"eventCount\":{version},\"latestVersion\":{version}}}"));
     }
     body.push_str(&format!(
-        "],\"commandsProcessed\":{},\"commandsRejected\":{},\"uptimeSeconds\":{},\"projections\":{},\
-         \"processingMicros\":{{\"p50\":{},\"p99\":{}}},\"guest\":{}}}",
+        "],\"commandsProcessed\":{},\"commandsRejected\":{},\"uptimeSeconds\":{},\"restarts\":{},\
+         \"projections\":{},\"processingMicros\":{{\"p50\":{},\"p99\":{}}},\"guest\":{}}}",
         told.commands_processed,
         told.commands_rejected,
         told.uptime_seconds,
+        told.restarts,
         engine.registry().projections.len(),
         told.p50_micros,
         told.p99_micros,

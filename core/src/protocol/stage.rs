@@ -47,12 +47,27 @@ pub enum What<'a> {
 pub struct Wake {
     /// Timers and effects too whose time has come, not only what is due at once.
     pub timers: bool,
-    /// It trapped twice: refuse it without deciding.
-    pub trapped: bool,
+    /// Commands up to this one wait for a view: the first one after it is looked at.
+    pub after: Option<Due>,
+    /// This one trapped twice, by position and number: refuse it without deciding.
+    pub trapped: Option<(u64, u32)>,
+    /// Refusing it trapped too: run no process manager.
+    pub silent: bool,
     /// Effects that the host attempts already, by [`EffectCall::position`] and [`EffectCall::n`].
     pub running: Vec<(u64, u32)>,
     /// How many more it would start.
     pub room: u32,
+}
+
+/// Where a command of the system stands in the order in which they fall due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Due {
+    /// When, by the raw clock; 0 is at once.
+    pub at: Time,
+    /// First position of the commit that asked for it.
+    pub position: u64,
+    /// Which of that commit's reactions.
+    pub n: u32,
 }
 
 /// An effect for the host to attempt.
@@ -134,6 +149,10 @@ pub struct Process {
     pub standing: Standing,
     /// Effects that are being attempted.
     pub running: Vec<(u64, u32)>,
+    /// Failures that cost the partition an instance or a wait, since the process began.
+    pub restarts: u64,
+    /// What does not work although the guest does, for `GET /health`.
+    pub trouble: Option<String>,
 }
 
 /// What a host may do with a log.
@@ -183,6 +202,8 @@ pub struct Outcome {
     pub wake: bool,
     /// Of a wake: when the next timer or effect falls due, by the raw clock.
     pub wake_at: Option<Time>,
+    /// Of a wake: this command waits for a view; a wake after it finds what comes next.
+    pub passed: Option<Due>,
     /// Of a wake: to be attempted once the batch is stored.
     pub effects: Vec<EffectCall>,
     /// The body is followed by stored commits, a line each.

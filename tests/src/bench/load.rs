@@ -19,8 +19,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 
-/// The longest answer that is accepted: bench routes answer in less than 1 KB.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The longest answer that is accepted: a full page ends with the record that passes 1 MB.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// A server that is silent for this long has hung: the run fails instead of waiting for ever.
 const RUN_SLACK: Duration = Duration::from_secs(30);
 
@@ -330,6 +330,12 @@ pub fn open_request(account: u64, out: &mut Vec<u8>) {
 pub fn deposit_request(account: u64, amount: u64, out: &mut Vec<u8>) {
     let body = format!("{{\"accountId\":\"acc-{account:08}\",\"amount\":{amount}}}");
     post(out, "/commands/deposit", &body);
+}
+
+/// Appends the request that reads `target`.
+pub fn get_request(target: &str, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "GET {target} HTTP/1.1\r\nHost: bench\r\n\r\n");
 }
 
 /// Appends a POST of JSON.

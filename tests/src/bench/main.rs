@@ -2,12 +2,15 @@
 //!
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
-//! `core`, `http`, `replay`, `open`, `travel`, `sizes`. `BENCH_COMMANDS` (default 1,000,000) shortens it.
+//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `partitions`, `sizes`.
+//! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
+mod beside;
 mod floor;
 mod http;
 mod load;
 mod open;
+mod partitions;
 mod peer;
 mod report;
 mod travel;
@@ -36,13 +39,16 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 6] = [
+    let sections: [(&str, Section); 9] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
         ("http", http::run),
         ("open", open::run),
         ("travel", travel::run),
+        ("reads", beside::reads),
+        ("rebuild", beside::rebuild),
+        ("partitions", partitions::run),
     ];
     for (name, section) in sections {
         if runs(name) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use foldlog_tests::client::Request;
 use foldlog_tests::hosts::{Host, Kind, Setup};
+use serde_json::Value;
 
 use super::load::{Load, Until, deposit_request, open_accounts, run as run_load};
 use super::report::{Report, median};
@@ -39,7 +40,7 @@ pub fn run(report: &mut Report) -> Result<(), Failure> {
             &[first(&mut host, &target)?],
         );
     }
-    let time = "2026-01-01T00:00:00.000Z";
+    let time = time_in_the_middle(&mut host)?;
     for (name, target) in [
         ("event by id", "/events/id/named".to_string()),
         ("events by correlation", "/events/stream?correlationId=rare".into()),
@@ -52,6 +53,15 @@ pub fn run(report: &mut Report) -> Result<(), Failure> {
         report.single(name, "ms", &[first(&mut host, &target)?]);
     }
     Ok(())
+}
+
+/// When the middle of the log was recorded.
+fn time_in_the_middle(host: &mut Host) -> Result<String, Failure> {
+    let middle = commands() / 2;
+    let events: Value =
+        serde_json::from_str(&host.get(&format!("/events/stream?after={middle}&limit=1")).text())?;
+    let time = events.pointer("/0/metadata/timestamp").and_then(Value::as_str);
+    Ok(time.ok_or("no event in the middle")?.into())
 }
 
 fn load(

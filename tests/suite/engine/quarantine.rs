@@ -15,7 +15,7 @@ use super::kit::{
 };
 
 /// Counts events and keeps the last one's position; fails on an amount of 666.
-struct Picky;
+pub struct Picky;
 
 impl Projection for Picky {
     const SPEC: ProjectionSpec =

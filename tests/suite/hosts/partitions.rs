@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use foldlog_tests::client::{Client, Request};
 use foldlog_tests::hosts::{Host, Kind, Setup};
@@ -169,45 +168,25 @@ fn neighbours_of_a_trapping_partition_on_the_worker() {
     neighbours_of_a_trapping_partition(Kind::Worker);
 }
 
-/// A partition that does not open is left alone for longer and longer, says so, and comes back by
-/// itself; its neighbours answer all the while.
+/// Reading partitions that do not exist, whatever they are called, closes none that does.
 #[test]
-fn a_partition_that_does_not_open_is_left_alone() {
-    let mut host = Setup::new(Kind::Native).start();
-    let opened = host.post("/p/sick/commands/open-account", r#"{"accountId":"a"}"#);
-    assert_eq!(opened.status, 201);
-    assert!(host.stop(), "{}", host.log());
-    let file = host.data().join("sick.sqlite");
-    let good = fs::read(&file).unwrap_or_else(|e| panic!("{e}"));
-    fs::write(&file, vec![b'x'; good.len()]).unwrap_or_else(|e| panic!("{e}"));
-    host.restart();
-    let started = Instant::now();
-    let (mut well, mut refused) = (0, 0);
-    while started.elapsed() < Duration::from_secs(2) {
-        let answer = host.post("/p/sick/commands/deposit", r#"{"accountId":"a","amount":1}"#);
-        assert_eq!((answer.status, answer.code().as_str()), (503, "restarting"));
-        assert!(answer.header("retry-after").is_some());
-        refused += 1;
-        let body = format!(r#"{{"accountId":"b-{well}"}}"#);
-        assert_eq!(host.post("/commands/open-account", &body).status, 201);
-        well += 1;
+fn reading_what_is_not_there_closes_nothing() {
+    let mut host = Setup::new(Kind::Native).set("--partitions-open-max", "", 1).start();
+    assert_eq!(host.post("/commands/open-account", r#"{"accountId":"a"}"#).status, 201);
+    let pid = host.pid().unwrap_or_default();
+    let before = open_files(pid);
+    assert_eq!(before.len(), 1, "{before:?}");
+    for n in 0..50 {
+        let head = host.get(&format!("/p/nobody-{n}/log/head")).json();
+        assert_eq!(
+            (&head["partition"], &head["position"]),
+            (&format!("nobody-{n}").into(), &0.into())
+        );
+        assert_eq!(host.get(&format!("/p/nobody-{n}/queries/account/a")).status, 404);
+        assert_eq!(host.get(&format!("/p/nobody-{n}/log/export")).text(), "");
     }
-    let health = host.get("/p/sick/health");
-    assert_eq!((health.status, &health.json()["status"]), (503, &"unhealthy".into()));
-    assert!(health.text().contains("restarting"), "{}", health.text());
-    assert_eq!(host.get("/health").status, 200, "the neighbour is well");
-    // Waits of 0.1, 0.2, 0.4, 0.8 and 1.6 s: about five tries, however many asked.
-    let restarts = metric(&mut host, "foldlog_partition_restarts{partition=\"sick\"}");
-    assert!(restarts.is_some_and(|n| (3..=7).contains(&n)), "{restarts:?} tries");
-    assert!(refused > 50, "{refused}");
-    assert_eq!(metric(&mut host, "foldlog_partition_down{partition=\"sick\"}"), Some(1));
-    fs::write(&file, &good).unwrap_or_else(|e| panic!("{e}"));
-    let until = Instant::now() + Duration::from_secs(20);
-    while host.get("/p/sick/health").status != 200 {
-        assert!(Instant::now() < until, "it does not come back");
-        thread::sleep(Duration::from_millis(50));
-    }
-    let answer = host.post("/p/sick/commands/deposit", r#"{"accountId":"a","amount":1}"#);
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert_eq!(metric(&mut host, "foldlog_partition_down{partition=\"sick\"}"), Some(0));
+    assert_eq!(open_files(pid), before);
+    let head = host.get("/log/head").json();
+    assert_eq!(head["checkpoint"], 0, "it was never closed: {head}");
+    assert_eq!(metric(&mut host, "foldlog_partitions_open"), Some(1));
 }

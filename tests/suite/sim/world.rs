@@ -52,6 +52,12 @@ pub struct Happened {
 }
 
 impl Happened {
+    /// Anything that the system waits for before it tries again.
+    pub fn failed(&self) -> bool {
+        let writes = self.failed_writes_present + self.failed_writes_absent + self.full;
+        self.traps + self.failed_reads + self.damaged_rows + writes > 0
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.crashes += other.crashes;
         self.failed_writes_present += other.failed_writes_present;

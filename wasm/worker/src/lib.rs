@@ -35,7 +35,7 @@ mod world;
 use foldlog_core::chain::unhex;
 use foldlog_core::driver::{
     Config, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Store, Supervision, TestStamps,
-    World,
+    Throttle, World,
 };
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::{EffectCall, Listing, Response};
@@ -47,9 +47,6 @@ use crate::guest::Module;
 use crate::platform::{Storage, log_error, now_ms};
 use crate::sql::Connection;
 use crate::world::Platform;
-
-/// After a checkpoint that failed, the next try is this much later.
-const RETRY_MS: f64 = 30_000.0;
 
 /// Makes a panic say where it happened before it ends this instance of the module.
 #[wasm_bindgen(start)]
@@ -75,6 +72,8 @@ pub struct Shim {
     waiting: Vec<OwnedRequest>,
     state: Result<Ready, String>,
     supervision: Supervision,
+    /// What was said of failures lately.
+    lines: Throttle,
 }
 
 struct Ready {
@@ -105,7 +104,8 @@ impl Shim {
         if let Err(detail) = &state {
             log_error("settings", &name, detail);
         }
-        Self { name, waiting: Vec::new(), state, supervision: Supervision::default() }
+        let (supervision, lines) = (Supervision::default(), Throttle::default());
+        Self { name, waiting: Vec::new(), state, supervision, lines }
     }
 
     /// Adds a request to the batch that the next [`Shim::run`] answers.
@@ -131,23 +131,15 @@ impl Shim {
         let replies = match &mut self.state {
             Ok(ready) => {
                 let now = Platform::new().micros();
-                let mut ran = None;
                 let of = (self.name.as_str(), "worker");
-                let replies = self.supervision.run(of, waiting, now, |waiting| {
-                    let replies = ready.run(waiting);
-                    ran = Some(ready.partition.take_trouble());
-                    replies
-                });
-                if let Some(trouble) = ran {
-                    self.supervision.ended(trouble, now);
-                }
-                replies
+                ready.partition.supervised(&self.supervision);
+                self.supervision.run(of, waiting, now, |waiting| ready.run(waiting))
             }
             Err(detail) => {
                 waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
             }
         };
-        self.tell_failures();
+        self.ended();
         replies.into_iter().map(plain).collect()
     }
 
@@ -155,6 +147,9 @@ impl Shim {
     /// Nothing at its end, and `null` when the log could not be read.
     pub fn page(&mut self, after: f64, to: f64) -> JsValue {
         let Ok(ready) = &mut self.state else { return JsValue::NULL };
+        if self.supervision.closed(Platform::new().micros()) {
+            return JsValue::NULL;
+        }
         match export::page(&mut ready.partition, after, to) {
             Ok(Some((bytes, next))) => {
                 Array::of2(&Uint8Array::from(bytes.as_slice()).into(), &next.into()).into()
@@ -170,25 +165,29 @@ impl Shim {
     /// The alarm went off: stores a checkpoint, or waits until the object has been idle.
     pub fn wake(&mut self) {
         let Ok(ready) = &mut self.state else { return };
-        if let Err(detail) = ready.wake() {
+        ready.connection().alarm_rang();
+        if self.supervision.waits(Platform::new().micros()).is_none()
+            && let Err(detail) = ready.wake()
+        {
             log_error("checkpoint", &self.name, &detail);
-            let retry = ready.connection().wake_at(now_ms() + RETRY_MS);
-            if retry.is_err() {
-                log_error("checkpoint", &self.name, "the alarm could not be set");
-            }
         }
-        self.tell_failures();
+        self.ended();
     }
 
     /// In how many milliseconds [`Shim::work`] should be called; nothing when there is nothing to
     /// do. What is further away than `patience_ms` is left to the alarm, which this sets.
     pub fn work_due(&mut self, patience_ms: f64) -> Option<f64> {
         let ready = self.state.as_mut().ok()?;
-        let due = ready.partition.work_due().map(|micros| export::number(micros) / 1000.0)?;
+        let waits = self.supervision.waits(Platform::new().micros()).unwrap_or_default();
+        let micros = ready.partition.work_due()?.max(waits);
+        let due = export::number(micros) / 1000.0;
         if due <= patience_ms {
             return Some(due);
         }
-        if ready.connection().wake_at(now_ms() + due).is_err() {
+        // The alarm goes off when something falls due, however far away that is.
+        let next = ready.partition.next_due().map_or(0.0, |time| export::number(time.0));
+        let next = next.max(now_ms() + export::number(waits) / 1000.0);
+        if ready.connection().wake_at(next).is_err() {
             log_error("alarm", &self.name, "the alarm could not be set");
         }
         None
@@ -196,10 +195,12 @@ impl Shim {
 
     /// Does some milliseconds of what is due beside requests.
     pub fn work(&mut self) {
-        if let Ok(ready) = &mut self.state {
+        if let Ok(ready) = &mut self.state
+            && self.supervision.waits(Platform::new().micros()).is_none()
+        {
             ready.partition.work();
         }
-        self.tell_failures();
+        self.ended();
     }
 
     /// Effects to attempt now, each as position, number, kind and data. Should this object be gone
@@ -227,10 +228,25 @@ impl Shim {
 }
 
 impl Shim {
-    fn tell_failures(&mut self) {
+    /// Something was tried, or left. What does not open is tried again by the alarm.
+    fn ended(&mut self) {
         let Ok(ready) = &mut self.state else { return };
+        let now = Platform::new().micros();
         for detail in ready.partition.take_failures() {
-            log_error("failure", &self.name, &detail);
+            let Some(left_out) = self.lines.take(now) else { continue };
+            let more = if left_out > 0 { format!(" ({left_out} left out)") } else { String::new() };
+            log_error("failure", &self.name, &format!("{detail}{more}"));
+        }
+        let ran = ready.partition.take_ran();
+        // While it is left alone nothing is run that could tell that it works again.
+        if ran.trouble.is_some() || !self.supervision.closed(now) {
+            self.supervision.ended(ran, now);
+        }
+        if let Some(left) = self.supervision.waits(now) {
+            let at = now_ms() + export::number(left) / 1000.0;
+            if ready.connection().wake_at(at).is_err() {
+                log_error("alarm", &self.name, "the alarm could not be set");
+            }
         }
     }
 }
@@ -276,11 +292,10 @@ impl Ready {
     }
 
     fn wake(&mut self) -> Result<(), String> {
-        self.connection().alarm_rang();
         if let Some(due_ms) = self.connection().idle_from() {
             return self.connection().wake_at(due_ms).map_err(|e| format!("{e:?}"));
         }
-        self.partition.open().map_err(|failure| failure.to_string())?;
+        self.partition.wake();
         if self.partition.checkpoint_useful() {
             self.connection().rest(true);
             let result = self.partition.checkpoint();

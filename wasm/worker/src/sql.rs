@@ -151,7 +151,7 @@ impl Sqlite for Connection {
             (None, Ok(_)) => Err(SqlError::Failed("the transaction did not run".into())),
         };
         self.alarm_ms = alarm_ms;
-        self.failed |= matches!(result, Err(SqlError::Failed(_)));
+        self.failed |= matches!(result, Err(SqlError::Corrupt(_) | SqlError::Failed(_)));
         result
     }
 }
@@ -219,6 +219,9 @@ fn failure(thrown: &JsValue) -> SqlError {
     let full = ["SQLITE_FULL", "database or disk is full"];
     if full.iter().any(|sign| message.contains(sign)) {
         return SqlError::Full;
+    }
+    if message.contains("SQLITE_CORRUPT") {
+        return SqlError::Corrupt(message);
     }
     SqlError::Failed(message)
 }

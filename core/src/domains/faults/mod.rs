@@ -1,5 +1,6 @@
 //! Faults on purpose: a kind of stream whose commands trap, eat memory or never end, a read model
-//! that fails on request, and a manager that loops. Only test builds (`--features faults`) register it.
+//! that fails on request, and managers that loop or order such commands. Only test builds
+//! (`--features faults`) register it.
 
 use alloc::string::String;
 use alloc::vec;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::decider::{self, Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::Rejection;
 use crate::fields::{Field, FieldKind};
-use crate::process::{self, Ordered, ProcessManager, ProcessSpec, Reaction, Sight};
+use crate::process::{self, Ordered, ProcessManager, ProcessSpec, Reaction, Refused, Sight};
 use crate::projection::{self, Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
 use crate::record::Record;
@@ -21,6 +22,7 @@ pub fn register(registry: &mut Registry) {
     registry.aggregates.push(decider::erase::<Chaos>());
     registry.projections.push(projection::erase::<Fragile>());
     registry.managers.push(process::erase::<Echoes>());
+    registry.managers.push(process::erase::<Orders>());
 }
 
 /// A kind of stream that misbehaves.
@@ -46,6 +48,16 @@ pub enum ChaosCommand {
     Echo {},
     /// Makes a harmless event, after reading the read model.
     Recall {},
+    /// Makes an event for which the process manager orders `Trap`.
+    OrderTrap {},
+    /// The same with `Look`.
+    OrderLook {},
+    /// The same with `Tick`.
+    OrderTick {},
+    /// The same, a second and a half later.
+    OrderLate {},
+    /// Decides by the read model: waits while that does not serve.
+    Look {},
 }
 
 /// What can happen to it.
@@ -59,6 +71,14 @@ pub enum ChaosEvent {
     ErrorSet {},
     /// It is answered with a command that makes it again.
     Echoed {},
+    /// The process manager orders `Trap`.
+    TrapOrdered {},
+    /// It orders `Look`.
+    LookOrdered {},
+    /// It orders `Tick`.
+    TickOrdered {},
+    /// It orders `Tick` for later.
+    LateOrdered {},
 }
 
 const ID: Field = Field { name: "chaosId", kind: FieldKind::Id, optional: false, doc: "Which" };
@@ -83,7 +103,16 @@ impl Aggregate for Chaos {
         id_field: "chaosId",
         revision: 1,
         snapshot_every: 100,
-        events: &["Ticked", "TrapSet", "ErrorSet", "Echoed"],
+        events: &[
+            "Ticked",
+            "TrapSet",
+            "ErrorSet",
+            "Echoed",
+            "TrapOrdered",
+            "LookOrdered",
+            "TickOrdered",
+            "LateOrdered",
+        ],
         commands: &[
             command("Trap", "trap"),
             command("EatMemory", "eat-memory"),
@@ -93,6 +122,11 @@ impl Aggregate for Chaos {
             command("Tick", "tick"),
             command("Echo", "echo"),
             command("Recall", "recall"),
+            command("OrderTrap", "order-trap"),
+            command("OrderLook", "order-look"),
+            command("OrderTick", "order-tick"),
+            command("OrderLate", "order-late"),
+            CommandSpec { kind: CommandKind::Internal, ..command("Look", "") },
         ],
         query_schema: r#"{"type":"object"}"#,
     };
@@ -121,7 +155,11 @@ impl Aggregate for Chaos {
             ChaosCommand::BreakProjectionByError {} => Ok(vec![ChaosEvent::ErrorSet {}]),
             ChaosCommand::Tick {} => Ok(vec![ChaosEvent::Ticked {}]),
             ChaosCommand::Echo {} => Ok(vec![ChaosEvent::Echoed {}]),
-            ChaosCommand::Recall {} => {
+            ChaosCommand::OrderTrap {} => Ok(vec![ChaosEvent::TrapOrdered {}]),
+            ChaosCommand::OrderLook {} => Ok(vec![ChaosEvent::LookOrdered {}]),
+            ChaosCommand::OrderTick {} => Ok(vec![ChaosEvent::TickOrdered {}]),
+            ChaosCommand::OrderLate {} => Ok(vec![ChaosEvent::LateOrdered {}]),
+            ChaosCommand::Recall {} | ChaosCommand::Look {} => {
                 decision.row::<Fragile, u64>(b"count")?;
                 Ok(vec![ChaosEvent::Ticked {}])
             }
@@ -134,6 +172,45 @@ impl Aggregate for Chaos {
 
     fn show(_: &str, version: u64, _: &u64, _: &mut Reader<'_, '_>) -> Result<String, Stop> {
         Ok(alloc::format!("{{\"version\":{version}}}"))
+    }
+}
+
+/// Orders what its events say, and traps when a command to the stream `deaf` is refused.
+#[derive(Debug)]
+pub struct Orders;
+
+impl ProcessManager for Orders {
+    const SPEC: ProcessSpec = ProcessSpec {
+        name: "Orders",
+        reacts_to: &[
+            ("Chaos", "TrapOrdered"),
+            ("Chaos", "LookOrdered"),
+            ("Chaos", "TickOrdered"),
+            ("Chaos", "LateOrdered"),
+        ],
+    };
+
+    fn react(record: &Record<'_>, _: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        let command = match record.event_type() {
+            "TrapOrdered" => ChaosCommand::Trap {},
+            "LookOrdered" => ChaosCommand::Look {},
+            _ => ChaosCommand::Tick {},
+        };
+        let command = Ordered::to::<Chaos>(record.aggregate_id, &command)?;
+        let (key, due) = (record.aggregate_id.into(), record.time.after_ms(1_500));
+        Ok(vec![match record.event_type() {
+            "LateOrdered" => Reaction::Timer { key, due, command },
+            _ => Reaction::Command(command),
+        }])
+    }
+
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    fn refused(refused: &Refused, _: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        match refused.aggregate_id.as_str() {
+            "deaf" => panic!("asked to"),
+            "dumb" => Err(Stop::Fault("asked to".into())),
+            _ => Ok(Vec::new()),
+        }
     }
 }
 
