@@ -233,6 +233,11 @@ pub fn pack(commits: impl IntoIterator<Item = (u64, u64, String)>) -> Vec<Stored
 
 const CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);
 
+/// CRC-32C of some bytes.
+pub const fn crc32c(bytes: &[u8]) -> u32 {
+    CRC.checksum(bytes)
+}
+
 /// CRC-32C over what names a row and what it says, so that a row moved is a row damaged.
 fn row_checksum(view: &str, generation: u32, key: &[u8], value: &[u8]) -> [u8; 4] {
     let mut digest = CRC.digest();

@@ -1,9 +1,13 @@
 //! The decider pattern: what a domain writes about one kind of stream.
 //!
 //! Owns [`Aggregate`], the typed side, and [`AnyAggregate`], the same with types erased, which is
-//! all the engine sees: rows are bytes, commands and events are (name, JSON). Refuses to know
-//! where rows are kept and how commands arrive. `decide` and `evolve` are pure: time and entropy
-//! come from the [`Decision`], nothing else does.
+//! all the engine sees: rows are bytes, commands and events are (name, JSON). What a decision may
+//! use is in `decision`. Refuses to know where rows are kept and how commands arrive. `decide` and
+//! `evolve` are pure: time and entropy come from the [`Decision`], nothing else does.
+
+mod decision;
+
+pub use decision::{Appended, Decision, NoReads, Reads};
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -16,12 +20,10 @@ use serde::de::DeserializeOwned;
 
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::Field;
-use crate::projection::Projection;
-use crate::protocol::Stamp;
 use crate::read::{Reader, Stop};
 use crate::record::Record;
 use crate::tagged;
-use crate::time::Time;
+use crate::upcast::{Unreadable, Upcast};
 
 /// What is said of an aggregate once, as constants.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,12 @@ impl CommandSpec {
         Self { kind: CommandKind::Internal, ..Self::new(name, "", summary, &[]) }
     }
 
+    /// Its payload has this version: a module that knew an earlier one recorded others.
+    #[must_use]
+    pub const fn version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
     /// It can bring a stream into being.
     #[must_use]
     pub const fn creating(self) -> Self {
@@ -112,144 +120,6 @@ impl CommandSpec {
     #[must_use]
     pub const fn refusing(self, rejections: &'static [Code]) -> Self {
         Self { rejections, ..self }
-    }
-}
-
-/// What a decision can read of its partition, beside its own state: supplied by the engine.
-pub trait Reads {
-    /// Version and state of a stream, as stored.
-    fn state(&mut self, aggregate_type: &str, id: &str) -> Result<Option<Vec<u8>>, Stop>;
-    /// A row of a projection; `None` in the middle when the projection is not live.
-    fn row(&mut self, projection: &str, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop>;
-}
-
-/// A partition without other streams and rows.
-#[derive(Clone, Copy, Debug)]
-pub struct NoReads;
-
-impl Reads for NoReads {
-    fn state(&mut self, _: &str, _: &str) -> Result<Option<Vec<u8>>, Stop> {
-        Ok(None)
-    }
-    fn row(&mut self, _: &str, _: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop> {
-        Ok(Some(None))
-    }
-}
-
-/// An event of another stream than the decision's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Type of the stream.
-    pub aggregate_type: &'static str,
-    /// Id of the stream.
-    pub id: String,
-    /// Type of the event.
-    pub event_type: String,
-    /// Its data, as JSON.
-    pub data: String,
-}
-
-/// What a decision may use beside state and command: time, entropy, other streams and rows of the
-/// partition, all as of one moment.
-pub struct Decision<'a> {
-    id: &'a str,
-    now: Time,
-    stamp: &'a Stamp,
-    drawn: bool,
-    reads: &'a mut dyn Reads,
-    stopped: Option<Stop>,
-    appended: Vec<Appended>,
-}
-
-impl core::fmt::Debug for Decision<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Decision").field("id", &self.id).field("now", &self.now).finish()
-    }
-}
-
-impl<'a> Decision<'a> {
-    /// A decision on the stream with this id, at this time.
-    pub fn new(id: &'a str, now: Time, stamp: &'a Stamp, reads: &'a mut dyn Reads) -> Self {
-        Self { id, now, stamp, drawn: false, reads, stopped: None, appended: Vec::new() }
-    }
-
-    /// Id of the stream.
-    pub const fn id(&self) -> &'a str {
-        self.id
-    }
-
-    /// Recorded time: never before that of any earlier commit.
-    pub const fn now(&self) -> Time {
-        self.now
-    }
-
-    /// 16 random bytes, the same on every call. Drawing them records them in the commit.
-    pub const fn entropy(&mut self) -> [u8; 16] {
-        self.drawn = true;
-        self.stamp.entropy
-    }
-
-    /// Whether [`Self::entropy`] was called.
-    pub const fn drew_entropy(&self) -> bool {
-        self.drawn
-    }
-
-    /// Version and state of another stream. Pass an error on with `?`: mostly the state is not in
-    /// memory, is asked for, and the decision is made again from the start.
-    pub fn state<B: Aggregate>(&mut self, id: &str) -> Result<Option<(u64, B::State)>, Rejection> {
-        let read = self.reads.state(B::SPEC.aggregate_type, id).and_then(|row| {
-            row.map(|bytes| {
-                let (version, state) = crate::engine::split_state(&bytes)?;
-                Ok((version, stored(state)?))
-            })
-            .transpose()
-        });
-        self.passed_on(read)
-    }
-
-    /// A row of a projection, as of the last commit. Pass an error on with `?`.
-    pub fn row<P: Projection, T: DeserializeOwned>(
-        &mut self,
-        key: &[u8],
-    ) -> Result<Option<T>, Rejection> {
-        let name = P::SPEC.name;
-        let read = self.reads.row(name, key);
-        match self.passed_on(read)? {
-            Some(row) => {
-                let read = row.map(|bytes| stored(&bytes)).transpose();
-                self.passed_on(read)
-            }
-            None => {
-                Err(Problem::new(Code::Restarting, format!("projection {name} is not live now")))
-            }
-        }
-    }
-
-    /// Adds an event of another stream to the commit, after the own ones. Only beside at least one
-    /// event of the own stream; read the other stream's state first, to know that it may happen.
-    pub fn append<B: Aggregate>(&mut self, id: &str, event: &B::Event) {
-        match tagged::write(event) {
-            Ok((event_type, _)) if !B::SPEC.events.contains(&event_type.as_str()) => {
-                self.stopped = Some(Stop::Fault(undeclared::<B>(&event_type)));
-            }
-            Ok((event_type, data)) => {
-                let aggregate_type = B::SPEC.aggregate_type;
-                self.appended.push(Appended { aggregate_type, id: id.into(), event_type, data });
-            }
-            Err(e) => self.stopped = Some(Stop::Fault(format!("{e}"))),
-        }
-    }
-
-    /// What was appended, unless a read stopped the decision; to be asked when it is made.
-    pub fn finish(self) -> Result<Vec<Appended>, Stop> {
-        self.stopped.map_or(Ok(self.appended), Err)
-    }
-
-    fn passed_on<T>(&mut self, read: Result<T, Stop>) -> Result<T, Rejection> {
-        read.map_err(|stop| {
-            self.stopped.get_or_insert(stop);
-            Problem::new(Code::Internal, "a read did not come to its end")
-        })
     }
 }
 
@@ -267,6 +137,8 @@ fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Stop> {
 pub trait Aggregate: 'static {
     /// Its names and tables.
     const SPEC: AggregateSpec;
+    /// How events and commands of older modules become those of this one.
+    const UPCASTS: &'static [Upcast] = &[];
     /// Small: lists belong into the log, found through its indexes.
     type State: Default + Serialize + DeserializeOwned;
     /// An enum whose variants are named as in [`AggregateSpec::commands`].
@@ -300,6 +172,8 @@ pub type NewEvents = Vec<(String, String)>;
 pub trait AnyAggregate {
     /// Its names and tables.
     fn spec(&self) -> &'static AggregateSpec;
+    /// See [`Aggregate::UPCASTS`].
+    fn upcasts(&self) -> &'static [Upcast];
     /// Decides a command on a stored state.
     fn decide(
         &self,
@@ -308,13 +182,13 @@ pub trait AnyAggregate {
         data: &str,
         decision: &mut Decision<'_>,
     ) -> Result<NewEvents, Rejection>;
-    /// Appends the state after an event, as bytes. An event of an unknown type changes nothing.
+    /// Appends the state after an event, as bytes. After an error `out` is of no use.
     fn evolve(
         &self,
         state: Option<&[u8]>,
         record: &Record<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), String>;
+    ) -> Result<(), Unreadable>;
     /// A stored state as JSON.
     fn state_json(&self, state: &[u8]) -> Result<String, Stop>;
     /// The JSON that the query shows.
@@ -337,6 +211,10 @@ struct Erased<A>(PhantomData<A>);
 impl<A: Aggregate> AnyAggregate for Erased<A> {
     fn spec(&self) -> &'static AggregateSpec {
         const { &A::SPEC }
+    }
+
+    fn upcasts(&self) -> &'static [Upcast] {
+        A::UPCASTS
     }
 
     fn decide(
@@ -368,16 +246,18 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         state: Option<&[u8]>,
         record: &Record<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Unreadable> {
+        let failed = |what: &str, e: postcard::Error| Unreadable::Failed(format!("{what}: {e}"));
+        let event = record.read::<A>()?;
         let mut state: A::State = match state {
-            Some(bytes) => postcard::from_bytes(bytes).map_err(|e| format!("stored state: {e}"))?,
+            Some(bytes) => {
+                postcard::from_bytes(bytes).map_err(|e| failed("the state before", e))?
+            }
             None => A::State::default(),
         };
-        if A::SPEC.events.contains(&record.event_type()) {
-            A::evolve(&mut state, record.decode()?);
-        }
-        *out =
-            postcard::to_extend(&state, core::mem::take(out)).map_err(|e| format!("state: {e}"))?;
+        A::evolve(&mut state, event);
+        *out = postcard::to_extend(&state, core::mem::take(out))
+            .map_err(|e| failed("the state after", e))?;
         Ok(())
     }
 

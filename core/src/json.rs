@@ -1,9 +1,9 @@
 //! JSON text: the strict check at the door, and cheap reading and writing behind it.
 //!
 //! Owns what counts as a JSON text here (RFC 8259, and stricter where two readers could disagree),
-//! and how a token is found, unescaped and written. Refuses to know any document's fields, to
-//! build a tree, or to print a value it has parsed: payloads are kept as they were sent, so a
-//! number or a string leaves with the very bytes it came with.
+//! and how a token is found, unescaped and written. Refuses to know any document's fields, or to
+//! print a token it has parsed: payloads are kept as they were sent, so a number or a string leaves
+//! with the very bytes it came with, out of a tree ([`Json`]) too.
 //!
 //! Stricter than RFC 8259, each because some reader would otherwise see another document:
 //! no byte order mark, no duplicate keys (compared unescaped), no lone surrogates, no U+0000,
@@ -20,11 +20,13 @@ mod minify;
 mod read;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use alloc::string::String;
 
 pub use self::minify::{DEPTH_MAX, minify};
 pub use self::read::{elements, members, string, unsigned};
+pub use self::value::Json;
 
 /// Why a text is not one we accept: always the caller's fault. `offset` counts bytes from the
 /// start of the text as it was sent, white space included.

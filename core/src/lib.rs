@@ -14,7 +14,7 @@
 //! # Where to start
 //!
 //! 1. Nouns: [`ids`], [`limits`], [`errors`], [`commit`], [`record`].
-//! 2. Pure functions: [`decider`], [`projection`], [`chain`].
+//! 2. Pure functions: [`decider`], [`projection`], [`process`], [`upcast`], [`chain`].
 //! 3. [`engine`]: propose, commit, fold, checkpoint. Its first lines are the law of use.
 //! 4. [`domains`]: the bank.
 //! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
@@ -53,6 +53,7 @@ pub mod fold;
 pub mod decider;
 pub mod projection;
 pub mod process;
+pub mod upcast;
 pub mod registry;
 pub mod engine;
 pub mod domains;

@@ -16,12 +16,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{Aggregate, Reads};
-use crate::engine::split_state;
+use crate::engine::typed_state;
+use crate::errors::{Code, Problem};
+use crate::ids;
 use crate::projection::Projection;
 use crate::read::Stop;
 use crate::record::Record;
 use crate::tagged;
 use crate::time::Time;
+use crate::upcast;
 
 /// Type of the streams in which the system records what it did itself.
 pub const SYSTEM: &str = "~System";
@@ -65,6 +68,8 @@ pub struct Ordered {
     pub aggregate_id: String,
     /// Name of the command.
     pub command: String,
+    /// Version of its payload.
+    pub version: u32,
     /// Its payload, a JSON text.
     #[serde(skip)]
     pub data: String,
@@ -118,6 +123,7 @@ impl Ordered {
         Ok(Self {
             aggregate_type: A::SPEC.aggregate_type.to_string(),
             aggregate_id: id.to_string(),
+            version: upcast::current(A::UPCASTS, upcast::Kind::Command, &name),
             command: name,
             data,
         })
@@ -147,13 +153,20 @@ pub struct Refused {
     /// Payload of the command, a JSON text: read from the commit that asked for it.
     #[serde(skip)]
     pub data: String,
+    /// Version of the payload, from there too.
+    #[serde(skip)]
+    pub version: u32,
 }
 
 impl Refused {
-    /// The command, when a stream of this kind refused it.
+    /// The command as of now, when a stream of this kind refused it.
     pub fn command<A: Aggregate>(&self) -> Option<A::Command> {
-        let ours = self.aggregate_type == A::SPEC.aggregate_type;
-        ours.then(|| tagged::read(&self.command, &self.data).ok()).flatten()
+        if self.aggregate_type != A::SPEC.aggregate_type {
+            return None;
+        }
+        let kind = upcast::Kind::Command;
+        let data = upcast::lift(A::UPCASTS, kind, &self.command, self.version, &self.data).ok()?;
+        tagged::read(&self.command, &data).ok()
     }
 }
 
@@ -187,8 +200,8 @@ pub struct Sight<'a> {
     reads: &'a mut dyn Reads,
     now: Time,
     depth: u32,
-    /// A projection that was wanted and is out of service.
-    pub(crate) not_live: Option<&'static str>,
+    /// Why something that was wanted can not be seen.
+    pub(crate) unseen: Option<Problem>,
 }
 
 impl core::fmt::Debug for Sight<'_> {
@@ -199,7 +212,7 @@ impl core::fmt::Debug for Sight<'_> {
 
 impl<'a> Sight<'a> {
     pub(crate) fn new(reads: &'a mut dyn Reads, now: Time, depth: u32) -> Self {
-        Self { reads, now, depth, not_live: None }
+        Self { reads, now, depth, unseen: None }
     }
 
     /// The raw clock of the commit: timers go by it.
@@ -213,15 +226,24 @@ impl<'a> Sight<'a> {
         DEPTH_MAX.saturating_sub(self.depth)
     }
 
-    /// Version and state of a stream.
+    /// Version and state of a stream. One that has events which this module can not read ends the
+    /// reaction, and the commit that led to it is refused: guessing could lose money.
     pub fn state<A: Aggregate>(&mut self, id: &str) -> Result<Option<(u64, A::State)>, Stop> {
-        let Some(bytes) = self.reads.state(A::SPEC.aggregate_type, id)? else { return Ok(None) };
-        let (version, state) = split_state(&bytes)?;
-        Ok(Some((version, stored(state)?)))
+        let Some(row) = self.reads.state(A::SPEC.aggregate_type, id)? else { return Ok(None) };
+        typed_state(&row)?.map(Some).map_err(|blocked| {
+            let stream = ids::stream_name(A::SPEC.aggregate_type, id);
+            self.unseen(blocked.problem(&stream))
+        })
+    }
+
+    fn unseen(&mut self, problem: Problem) -> Stop {
+        let stop = Stop::Fault(problem.detail.clone());
+        self.unseen = Some(problem);
+        stop
     }
 
     /// A row of a projection. One that is out of service ends the reaction, and the commit that
-    /// led to it is refused for the time being: guessing could lose money.
+    /// led to it is refused for the time being.
     pub fn row<P: Projection, T: DeserializeOwned>(
         &mut self,
         key: &[u8],
@@ -230,8 +252,9 @@ impl<'a> Sight<'a> {
         match self.reads.row(name, key)? {
             Some(row) => row.map(|bytes| stored(&bytes)).transpose(),
             None => {
-                self.not_live = Some(name);
-                Err(Stop::Fault(format!("projection {name} is not live now")))
+                let detail =
+                    format!("a process manager reads projection {name}, which is not live");
+                Err(self.unseen(Problem::new(Code::Restarting, detail)))
             }
         }
     }

@@ -18,7 +18,7 @@ mod stage;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Op {
     TakeBlock = 8,
     /// `() -> CheckpointPart`: all changed rows, in parts, the last one with the checkpoint.
     TakeCheckpoint = 9,
-    /// `u32 -> SliceStep`: builds generations of projections, at most so many events.
+    /// `u32 -> SliceStep`: builds generations of views, at most so many events.
     Slice = 10,
 }
 
@@ -136,21 +136,42 @@ pub struct Open {
     pub head: u64,
     /// The stored checkpoint row, as written by [`CheckpointPart::checkpoint`].
     pub checkpoint: Option<Vec<u8>>,
-    /// Projections that trapped under this host since the last checkpoint.
+    /// What trapped under this host since the last checkpoint.
     pub quarantined: Vec<Quarantine>,
 }
 
-/// A projection that stopped, where, and why.
+/// What trapped, where, and why: it is left out at that position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// Index of the projection in [`Description::projections`].
-    pub projection: u32,
+    /// What is left out.
+    pub what: Quarantined,
     /// Position of the event it failed on.
     pub position: u64,
     /// What happened, for people.
     pub reason: String,
-    /// It was a generation that does not serve yet.
-    pub building: bool,
+}
+
+/// What can be left out, so that everything else goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quarantined {
+    /// The projection with this index in [`Description::projections`].
+    Projection(u32),
+    /// The generation of it that does not serve yet.
+    Building(u32),
+    /// The event's stream: it takes no commands any more.
+    Stream,
+}
+
+impl Quarantined {
+    /// The projection of an index, the generation that serves.
+    pub fn projection(index: usize) -> Self {
+        Self::Projection(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    /// The one that does not serve yet.
+    pub fn building(index: usize) -> Self {
+        Self::Building(u32::try_from(index).unwrap_or(u32::MAX))
+    }
 }
 
 /// The settings a guest is opened with.

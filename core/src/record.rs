@@ -10,14 +10,13 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::OnceCell;
 
-use serde::de::DeserializeOwned;
-
 use crate::commit::{Commit, Event, SCHEMA_VERSION};
 use crate::decider::Aggregate;
 use crate::ids;
 use crate::read::Stop;
 use crate::tagged;
 use crate::time::Time;
+use crate::upcast::{self, Unreadable, Upcast};
 
 /// One event and its metadata.
 #[derive(Clone, Copy, Debug)]
@@ -72,27 +71,47 @@ impl<'a> Record<'a> {
             })
     }
 
-    /// The event as a domain's enum, decoded once for all that ask.
-    pub fn decode<E: DeserializeOwned + 'static>(&self) -> Result<&'a E, String> {
-        let broken = |e: &dyn core::fmt::Display| {
-            format!("event {} ({}): {e}", self.id(), self.event_type())
-        };
+    /// The event as this kind of stream knows it, brought to the current version and decoded, once
+    /// for all that ask.
+    pub(crate) fn read<A: Aggregate>(&self) -> Result<&'a A::Event, Unreadable> {
+        if !A::SPEC.events.contains(&self.event_type()) {
+            return Err(Unreadable::Unknown);
+        }
         if self.decoded.get().is_none() {
-            let event: E = tagged::read(self.event_type(), self.data()).map_err(|e| broken(&e))?;
+            let lifted = self.lifted(A::UPCASTS)?;
+            let event: A::Event = tagged::read(self.event_type(), &lifted)
+                .map_err(|e| Unreadable::Failed(format!("{e}")))?;
             // Nothing else can have set it in between.
             let _ = self.decoded.set(Box::new(event));
         }
         let decoded = self.decoded.get().and_then(|event| event.downcast_ref());
-        decoded.ok_or_else(|| broken(&"it is decoded as one type only"))
+        decoded.ok_or_else(|| Unreadable::Failed("it is decoded as one type only".into()))
     }
 
-    /// The event, when it is one that this kind of stream knows.
+    fn lifted(&self, steps: &[Upcast]) -> Result<Cow<'a, str>, Unreadable> {
+        if steps.is_empty() && self.event.schema_version.is_none() {
+            return Ok(Cow::Borrowed(self.data()));
+        }
+        let major = upcast::major(self.schema_version()).ok_or(Unreadable::Newer)?;
+        upcast::lift(steps, upcast::Kind::Event, self.event_type(), major, self.data())
+    }
+
+    /// The event, when it is one that this kind of stream knows. One of a newer version, or of a
+    /// type that is not listed, is passed over; one that can not be read is a fault.
     pub fn event_of<A: Aggregate>(&self) -> Result<Option<&'a A::Event>, Stop> {
-        let ours = self.aggregate_type == A::SPEC.aggregate_type;
-        if !ours || !A::SPEC.events.contains(&self.event_type()) {
+        if self.aggregate_type != A::SPEC.aggregate_type {
             return Ok(None);
         }
-        self.decode().map(Some).map_err(Stop::Fault)
+        match self.read::<A>() {
+            Ok(event) => Ok(Some(event)),
+            Err(Unreadable::Unknown | Unreadable::Newer) => Ok(None),
+            Err(Unreadable::Failed(why)) => Err(Stop::Fault(format!("{}: {why}", self.told()))),
+        }
+    }
+
+    /// Which event it is, for people.
+    pub(crate) fn told(&self) -> String {
+        format!("event {} ({} {})", self.id(), self.event_type(), self.schema_version())
     }
 
     /// The event's id.

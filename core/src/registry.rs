@@ -12,6 +12,7 @@ use crate::decider::{self, Aggregate, AggregateSpec, AnyAggregate, CommandKind, 
 use crate::domains;
 use crate::process::{self, AnyProcessManager, ProcessManager};
 use crate::projection::{self, AnyProjection, Projection};
+use crate::upcast;
 
 /// What a module is made of.
 pub struct Registry {
@@ -77,7 +78,9 @@ impl Registry {
     /// Says what is wrong with it: names that are taken, claimed twice, not allowed, or of nothing.
     pub fn check(&self) -> Result<(), String> {
         let mut names: Vec<(&str, &str)> = Vec::new();
-        for spec in self.aggregates.iter().map(|a| a.spec()) {
+        for aggregate in &self.aggregates {
+            let spec = aggregate.spec();
+            upcast::check(spec, aggregate.upcasts())?;
             if RESERVED.contains(&spec.name) || spec.name.starts_with('~') {
                 return Err(format!("the aggregate name `{}` is reserved", spec.name));
             }

@@ -32,6 +32,9 @@ use crate::supervise::{Supervisor, closed};
 use crate::wasm::Module;
 use crate::world::Machine;
 
+/// Turns of the system's own work before a partition is closed, some milliseconds each.
+const LAST_TURNS: u32 = 8;
+
 /// What an actor is sent.
 #[derive(Debug)]
 pub enum Message {
@@ -124,7 +127,16 @@ impl Actor {
                     self.do_work(state);
                 }
                 Err(RecvTimeoutError::Timeout) if waited => self.do_work(state),
-                Err(_) => self.checkpoint(state.as_mut()),
+                Err(_) => {
+                    // What takes a moment is done now: it would open the partition again.
+                    let turns = if ended { LAST_TURNS } else { 0 };
+                    for _ in 0..turns {
+                        if state.as_mut().and_then(Open::work_due) == Some(Duration::ZERO) {
+                            self.do_work(state);
+                        }
+                    }
+                    self.checkpoint(state.as_mut());
+                }
             };
             if catch_unwind(AssertUnwindSafe(step)).is_err() {
                 // The panic's message was printed by the hook. What it left is not trusted: the

@@ -19,8 +19,8 @@ use crate::snapshots::Taken;
 pub struct Right<'a> {
     /// The checkpoint's value that it is right for.
     pub checkpoint: &'a [u8],
-    /// The view of automatic snapshots, and its rows.
-    pub automatic: (View, Rows),
+    /// The views of automatic snapshots, and their rows.
+    pub automatic: Vec<(View, Rows)>,
     /// Those taken on request.
     pub taken: &'a Taken,
 }
@@ -37,35 +37,38 @@ pub fn run(path: &Path, right: &Right<'_>) -> Result<usize, String> {
     let mut changes = Vec::new();
     let mut same = false;
     let sql = "SELECT view, generation, key, value FROM rows \
-               WHERE view IN ('checkpoint', '~snapshots', '~snapshots-taken')";
-    let mut automatic = right.automatic.1.clone();
+               WHERE view = 'checkpoint' OR view GLOB '~snapshots*'";
+    let mut automatic = right.automatic.clone();
     each(&raw, sql, &[], |view, generation, key, sealed| {
         let value = unseal_row(view, generation, key, sealed).unwrap_or_default();
         let mut change = |value| changes.push((view.to_string(), generation, key.to_vec(), value));
         match view {
             "checkpoint" => same = value == right.checkpoint,
-            "~snapshots" if generation == right.automatic.0.generation => {
-                match automatic.remove(key) {
-                    Some(row) if row == value => {}
-                    row => change(row),
-                }
-            }
             "~snapshots-taken" => {
                 if let Some(row) = mended(key, value, right.taken) {
                     change(row);
                 }
             }
-            _ => {}
+            _ => {
+                let mut all = automatic.iter_mut();
+                let own = all.find(|(own, _)| (&*own.name, own.generation) == (view, generation));
+                if let Some((_, rows)) = own {
+                    match rows.remove(key) {
+                        Some(row) if row == value => {}
+                        row => change(row),
+                    }
+                }
+            }
         }
         Ok(true)
     })?;
     if !same {
         return Err(format!("{}: it changed meanwhile: verify it again", path.display()));
     }
-    let View { name, generation } = &right.automatic.0;
-    changes.extend(
-        automatic.into_iter().map(|(key, row)| (name.clone(), *generation, key, Some(row))),
-    );
+    for (View { name, generation }, rows) in automatic {
+        let missing = rows.into_iter();
+        changes.extend(missing.map(|(key, row)| (name.clone(), generation, key, Some(row))));
+    }
     store(&mut raw, &changes).map_err(failed)?;
     Ok(changes.len())
 }

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use foldlog_core::chain::{Chain, NO_HASH, inner, lines, position};
 use foldlog_core::commit::Genesis;
 use foldlog_core::driver::{
-    Bulk, Config, Failure, MemoryStore, StoredBlock, Trap, describe, quarantine_of,
+    Bulk, Config, Failure, MemoryStore, StoredBlock, Trap, describe, quarantine_of, same_target,
 };
-use foldlog_core::protocol::Quarantine;
+use foldlog_core::protocol::{Quarantine, Quarantined};
 use foldlog_core::settings::{HostKind, Settings};
 use rusqlite::Connection;
 
@@ -116,7 +116,7 @@ pub fn all(
 
 fn new_quarantine(trap: &Trap, known: &[Quarantine]) -> Result<Quarantine, String> {
     quarantine_of(trap)
-        .filter(|new| known.iter().all(|old| old.projection != new.projection))
+        .filter(|new| known.iter().all(|old| !same_target(old, new)))
         .ok_or_else(|| format!("the guest trapped: {}", trap.detail))
 }
 
@@ -125,12 +125,16 @@ fn named(module: &mut Module, quarantined: &[Quarantine]) -> Result<Vec<(String,
         return Ok(Vec::new());
     }
     let described = describe(module).map_err(|failure| failure.to_string())?;
-    let name = |q: &Quarantine| {
-        let index = usize::try_from(q.projection).unwrap_or(usize::MAX);
-        let name = described.projections.get(index).map(|(name, _)| name.clone());
-        (name.unwrap_or_else(|| q.projection.to_string()), q.position)
+    let name = |quarantine: &Quarantine| {
+        let (Quarantined::Projection(index) | Quarantined::Building(index)) = quarantine.what
+        else {
+            return None;
+        };
+        let named = usize::try_from(index).ok().and_then(|at| described.projections.get(at));
+        let name = named.map_or_else(|| index.to_string(), |(name, _)| name.clone());
+        Some((name, quarantine.position))
     };
-    Ok(quarantined.iter().map(name).collect())
+    Ok(quarantined.iter().filter_map(name).collect())
 }
 
 fn refusal(failure: &Failure, head: u64) -> Broken {

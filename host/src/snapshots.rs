@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use foldlog_core::driver::MemoryStore;
+use foldlog_core::engine::StreamRow;
 use foldlog_core::engine::snapshots::{Snapshot, taken_on_request};
-use foldlog_core::engine::split_state;
 
 use crate::rows::{Rows, Wrong};
 
@@ -58,12 +58,16 @@ impl Taken {
                 continue;
             }
             let row = view.and_then(|(_, rows)| rows.get(id.as_bytes()));
-            let right = row.and_then(|row| split_state(row).ok());
-            if right != Some((snapshot.version, snapshot.state.as_slice())) {
+            let right = row.and_then(|row| StreamRow::read(row).ok());
+            if right != Some(StreamRow::State(snapshot.version, &snapshot.state)) {
                 let version = snapshot.version;
                 let detail = format!("the snapshot of version {version} is not the fold's state");
-                let state = right.filter(|(found, _)| *found == version);
-                let state = state.map(|(_, state)| state.to_vec());
+                let state = match right {
+                    Some(StreamRow::State(found, state)) if found == version => {
+                        Some(state.to_vec())
+                    }
+                    _ => None,
+                };
                 self.mended.insert((stream.clone(), version), state);
                 self.wrong.push(wrong(&stream, detail));
             }

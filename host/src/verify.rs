@@ -17,13 +17,13 @@ use crate::discard;
 use crate::fold::{self, Folded};
 use crate::json::{Object, array};
 use crate::replay::module;
-use crate::rows::{Rows, Stored, Wrong};
+use crate::rows::{Stored, Wrong};
 use crate::snapshots::Taken;
 use crate::source::Source;
 use crate::wasm::Module;
 
-/// The view of automatic snapshots.
-const SNAPSHOTS: &str = "~snapshots";
+/// How the views of automatic snapshots begin, one for each aggregate.
+const SNAPSHOTS: &str = "~snapshots:";
 
 /// SQLite names every page that is affected; the first ones say enough.
 const INTEGRITY_TOLD_MAX: usize = 10;
@@ -84,15 +84,14 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
     let mut taken = Taken::read(&stored.taken);
     let pauses: BTreeSet<u64> = taken.positions().chain([checkpoint]).collect();
     let pauses: Vec<u64> = pauses.into_iter().collect();
-    let (mut differing, mut automatic) = (None, Rows::new());
+    let (mut differing, mut automatic) = (None, Vec::new());
     let mut at_pause = |position: u64, folded: &MemoryStore| {
         taken.compare(position, folded);
         if position == checkpoint {
             differing = stored.differing(folded, &serving);
-            let mut views = folded.rows.iter();
-            if let Some((_, rows)) = views.find(|(view, _)| view.name == SNAPSHOTS) {
-                automatic.clone_from(rows);
-            }
+            let snapshots = serving.iter().filter(|view| view.name.starts_with(SNAPSHOTS));
+            let right = |view: &View| folded.rows.get(view).cloned().unwrap_or_default();
+            automatic = snapshots.map(|view| (view.clone(), right(view))).collect();
         }
     };
     let folded = fold::all(&mut source, &mut module, &genesis, &pauses, &mut at_pause)?;
@@ -108,15 +107,14 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
     findings.extend(broken.map(|b| Finding::new("log", b.detail.clone()).at(b.position)));
     let ended = tell(verify, Some(&folded), checkpoint, &findings);
     if verify.discard {
-        let view = serving.into_iter().find(|view| view.name == SNAPSHOTS);
-        let right = stored.checkpoint.as_deref().zip(view).filter(|_| broken.is_none());
-        let Some((checkpoint, view)) = right else {
+        let right = stored.checkpoint.as_deref().filter(|_| broken.is_none());
+        let Some(checkpoint) = right.filter(|_| !serving.is_empty()) else {
             return Err("nothing is discarded: the log or its checkpoint is not whole".into());
         };
         let path = source.path.clone();
         // Its read transaction ends here.
         drop(source);
-        let right = discard::Right { checkpoint, automatic: (view, automatic), taken: &taken };
+        let right = discard::Right { checkpoint, automatic, taken: &taken };
         let rows = discard::run(&path, &right)?;
         if !verify.source.json {
             print(&format!("discarded {rows} rows of snapshots, taken anew from the fold"));

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -117,12 +117,17 @@ pub struct Client {
     address: SocketAddr,
     timeout: Duration,
     stream: Option<BufReader<TcpStream>>,
+    /// When the connection was used last.
+    used: Option<Instant>,
 }
+
+/// Hosts close connections that are idle for 10 s: a client that slept opens a new one in time.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 impl Client {
     /// A client of this address; nothing is opened yet.
     pub const fn new(address: SocketAddr) -> Self {
-        Self { address, timeout: Duration::from_secs(30), stream: None }
+        Self { address, timeout: Duration::from_secs(30), stream: None, used: None }
     }
 
     /// How long to wait for bytes.
@@ -187,7 +192,8 @@ impl Client {
     }
 
     fn connected(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
-        if self.stream.is_none() {
+        let idle = self.used.replace(Instant::now()).is_some_and(|used| used.elapsed() > IDLE_MAX);
+        if self.stream.is_none() || idle {
             let stream = TcpStream::connect_timeout(&self.address, self.timeout)?;
             stream.set_read_timeout(Some(self.timeout))?;
             stream.set_write_timeout(Some(self.timeout))?;

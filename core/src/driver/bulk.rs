@@ -12,7 +12,7 @@ use super::checkpoint::take_checkpoint;
 use super::partition::{Live, fold_blocks};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
-use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine};
+use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine, Quarantined};
 
 /// An instance that takes blocks in and does nothing else.
 #[derive(Debug)]
@@ -81,10 +81,16 @@ pub fn describe<S: Spawn>(spawn: &mut S) -> Result<Description, Failure> {
     call(&mut spawn.spawn()?, Op::Describe, &())
 }
 
-/// The projection a trap puts out of service, as [`Bulk::open`] takes it.
+/// What a trap leaves out, as [`Bulk::open`] takes it.
 pub fn quarantine_of(trap: &super::Trap) -> Option<Quarantine> {
-    let (projection, position, building) = crate::engine::trapped_projection(trap.progress)?;
+    let (what, position) = crate::engine::trapped(trap.progress)?;
     let mut reason = String::from("trapped: ");
     reason.push_str(&trap.detail);
-    Some(Quarantine { projection, position, reason, building })
+    Some(Quarantine { what, position, reason })
+}
+
+/// Whether leaving out the one leaves out the other: a projection is left out from its first failure
+/// on, of streams each that has one.
+pub fn same_target(a: &Quarantine, b: &Quarantine) -> bool {
+    a.what == b.what && (a.what != Quarantined::Stream || a.position == b.position)
 }

@@ -42,7 +42,7 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use bulk::{Bulk, describe, quarantine_of};
+pub use bulk::{Bulk, describe, quarantine_of, same_target};
 pub use connection::{SqlError, SqlValue, Sqlite};
 pub use linked::Linked;
 pub use memory::MemoryStore;

@@ -9,13 +9,14 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::bulk::same_target;
 use super::call::call;
 use super::checkpoint::store_rows_alone;
 use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World};
 use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::limits;
 use crate::protocol::{
-    Answer, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine, Query,
+    Answer, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine, Quarantined, Query,
 };
 
 /// What a host decides about a partition when it opens it.
@@ -247,24 +248,25 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         Ok(lines)
     }
 
-    /// Forgets projections that trapped on commits which were never stored.
+    /// Forgets what trapped on commits which were never stored.
     pub(super) fn settle_quarantines(&mut self) {
         let stored = self.live.as_ref().map_or(0, |live| live.head.position);
         self.quarantined.retain(|quarantine| quarantine.position <= stored);
     }
 
-    /// Takes a trap's projection out of service; false when it was no projection that trapped.
+    /// Leaves out what trapped; false when that can not be left out, or was already.
     pub(super) fn quarantine(&mut self, trap: &Trap) -> bool {
-        let Some((projection, position, building)) =
-            crate::engine::trapped_projection(trap.progress)
-        else {
-            return false;
-        };
-        let same = |q: &Quarantine| q.projection == projection && q.building == building;
-        let known = self.quarantined.iter().any(same);
+        let Some(quarantine) = super::quarantine_of(trap) else { return false };
+        if quarantine.what == Quarantined::Stream {
+            // An event that is not stored yet is the fault of the input that makes it.
+            let stored = self.store.tail().ok().and_then(|tail| tail.last);
+            if stored.is_none_or(|(stored, _)| quarantine.position > stored) {
+                return false;
+            }
+        }
+        let known = self.quarantined.iter().any(|known| same_target(known, &quarantine));
         if !known {
-            let reason = format!("trapped: {}", trap.detail);
-            self.quarantined.push(Quarantine { projection, position, reason, building });
+            self.quarantined.push(quarantine);
         }
         !known
     }

@@ -18,22 +18,10 @@ use super::cache::{Cache, KeyBytes, KeyRef, Row, SlotId, ViewId};
 use super::overlay::{Overlay, Target};
 use super::postings::List;
 use super::refold::Wanted;
-use super::snapshots::Wrong;
+use super::supplied::Supplied;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
-
-/// What the host answered for the input under way, beside rows: those go into the cache.
-#[derive(Debug, Default)]
-pub struct Supplied {
-    pub(super) others: BTreeMap<Query, Answer>,
-    /// States folded for this input.
-    pub(super) refolded: BTreeMap<Wanted, Vec<u8>>,
-    /// Snapshots that were found not to be the fold meanwhile.
-    pub wrong: Vec<Wrong>,
-    /// Bytes supplied so far.
-    pub bytes: usize,
-}
 
 /// A commit that is taken in but not yet stored.
 #[derive(Clone, Debug)]
@@ -62,58 +50,6 @@ pub struct Access<'e> {
     misses: BTreeSet<Query>,
     /// A state that is to be folded first.
     pub(super) wanted: Option<Wanted>,
-}
-
-impl Supplied {
-    /// Forgets everything but the count of bytes: a commit was taken in since.
-    pub fn forget(&mut self) {
-        self.others.clear();
-    }
-
-    /// Whether these are answers to these queries.
-    pub(super) fn fits(views: &Views, queries: &[Query], answers: &[Answer]) -> bool {
-        let fit = |(query, answer): (&Query, &Answer)| match (query, answer) {
-            (Query::Row(key), Answer::Row(_)) => views.find(&key.view).is_some(),
-            (Query::Rows { .. }, Answer::Rows(_)) => true,
-            (Query::Commits { positions }, Answer::Commits(lines)) => {
-                positions.len() == lines.len()
-            }
-            (Query::CommitsAfter { .. }, Answer::Commits(_)) => true,
-            _ => false,
-        };
-        queries.len() == answers.len() && queries.iter().zip(answers).all(fit)
-    }
-
-    /// Takes in the host's answers, which must fit.
-    pub(super) fn take(
-        &mut self,
-        cache: &mut Cache,
-        views: &Views,
-        queries: Vec<Query>,
-        answers: Vec<Answer>,
-    ) {
-        for (query, answer) in queries.into_iter().zip(answers) {
-            self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
-            match (query, answer) {
-                (Query::Row(RowKey { view, key }), Answer::Row(value)) => {
-                    if let Some(view) = views.find(&view) {
-                        cache.learn(KeyRef { view, bytes: &key }, value);
-                    }
-                }
-                (query, answer) => drop(self.others.insert(query, answer)),
-            }
-        }
-    }
-}
-
-fn answer_bytes(answer: &Answer) -> usize {
-    match answer {
-        Answer::Commits(lines) => lines.iter().map(String::len).sum(),
-        Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
-        Answer::Rows(rows) => {
-            rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
-        }
-    }
 }
 
 impl<'e> Access<'e> {
@@ -183,6 +119,15 @@ impl<'e> Access<'e> {
             Row::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
             Row::List(list) => Some(Cow::Owned(list.to_bytes())),
         })
+    }
+
+    /// A row as far as it is in memory: the store is not asked.
+    pub(super) fn peek(&mut self, view: ViewId, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let key = KeyRef { view, bytes: key };
+        if self.find(key).is_none() && self.overlay.by_key(key).is_none() {
+            return None;
+        }
+        self.row(view, key.bytes).ok().flatten()
     }
 
     /// Writes a row.

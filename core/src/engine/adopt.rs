@@ -10,13 +10,13 @@ use alloc::vec;
 
 use super::Engine;
 use super::access::Access;
-use super::apply::{self, FoldStop, Taken, split_state};
+use super::apply::{self, FoldStop, Taken};
 use super::propose::Proposal;
 use super::react::Reacting;
 use super::refold::Missing;
-use super::views::STREAMS;
 use crate::chain::unhex;
 use crate::commit::{self, Commit, hex16};
+use crate::process::SYSTEM;
 use crate::protocol::Stamp;
 use crate::read::Stop;
 use crate::record::Record;
@@ -44,8 +44,8 @@ impl Engine {
         mut access: Access<'_>,
         stamp: &Stamp,
     ) -> Result<Result<Box<Proposal>, Stop>, Missing> {
-        let version = match access.row(STREAMS, STREAM.as_bytes()) {
-            Ok(row) => row.as_deref().map_or(Ok(0), |row| split_state(row).map(|(v, _)| v)),
+        let version = match self.stream_version(&mut access, SYSTEM, "partition") {
+            Ok(version) => Ok(version),
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(fault) => Err(fault),
         };

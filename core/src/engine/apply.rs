@@ -1,7 +1,8 @@
 //! Applying a commit to rows: the one fold behind staging, recovery, replay and rebuild.
 //!
-//! Owns which rows a commit changes: the stream's state, the index postings, the projections, the
-//! idempotency entry, the counters. Refuses to decide anything; process managers do not run here.
+//! Owns which rows a commit changes: the index postings, the projections, the idempotency entry, the
+//! counters; the stream's own is in `streams`. Refuses to decide anything; process managers do not
+//! run here.
 //!
 //! Invariant: what it changes follows from the rows before and the commit alone.
 
@@ -18,11 +19,11 @@ use super::keys::{
 };
 use super::overlay::{Overlay, Target};
 use super::postings::Appended;
-use super::snapshots::{self, Policy};
-use super::views::{FAULTS, IDEMPOTENCY, POSTINGS, STREAMS};
-use super::{Doing, Engine, Fault, Head, adopt, doing, done, pending, postings};
-use crate::commit::{Commit, Event};
-use crate::protocol::Query;
+use super::snapshots::Policy;
+use super::views::{FAULTS, IDEMPOTENCY, POSTINGS};
+use super::{Doing, Engine, Fault, Head, doing, done, pending, postings};
+use crate::commit::Commit;
+use crate::protocol::{Quarantined, Query};
 use crate::read::{self, Stop};
 use crate::record::{Decoded, Record};
 use crate::time::Time;
@@ -66,10 +67,10 @@ pub struct Folded {
     time: Time,
     settings: Option<String>,
     guest: Option<String>,
-    created: Vec<Name>,
-    event_types: Vec<Name>,
+    pub(super) created: Vec<Name>,
+    pub(super) event_types: Vec<Name>,
     oldest_key: Option<Option<(u64, Time)>>,
-    /// Snapshots that are kept more than before, and that were taken anew.
+    /// Snapshots taken on request that are kept more than before, and any that were taken anew.
     snapshots: (i64, u64),
     /// The policy, when this commit brings another one.
     policy: Option<Policy>,
@@ -87,15 +88,9 @@ impl Folded {
     }
 
     /// The policy that holds for the commit.
-    fn policy<'p>(&'p self, engine: &'p Engine) -> &'p Policy {
+    pub(super) fn policy<'p>(&'p self, engine: &'p Engine) -> &'p Policy {
         self.policy.as_ref().unwrap_or(&engine.policy)
     }
-}
-
-/// Version and state of a stream's row.
-pub fn split_state(bytes: &[u8]) -> Result<(u64, &[u8]), Stop> {
-    postcard::take_from_bytes::<u64>(bytes)
-        .map_err(|e| Stop::Fault(format!("a stream's row can not be read: {e}")))
 }
 
 /// Called with each record when the rows are as of it, but for those of views that stopped.
@@ -108,17 +103,17 @@ pub fn apply_stored(
     access: &mut Access<'_>,
     commit: &Commit<'_>,
 ) -> Result<Folded, FoldStop> {
-    let folded = apply(engine, access, commit, &mut |_, _, _| Ok(()))?;
+    let folded = apply(engine, access, commit, None)?;
     pending::take(engine, access, commit, folded)
 }
 
 /// Applies a commit to the rows that `access` sees, but for what it opens and closes. Misses are
-/// left in `access`.
+/// left in `access`. One that is being made has somebody who looks at it.
 pub fn apply(
     engine: &Engine,
     access: &mut Access<'_>,
     commit: &Commit<'_>,
-    after: After<'_>,
+    mut after: Option<After<'_>>,
 ) -> Result<Folded, FoldStop> {
     let expected = engine.head.position.saturating_add(1);
     let corrupt = |what: &str| FoldStop::Corrupt(format!("position {}: {what}", commit.position));
@@ -152,14 +147,14 @@ pub fn apply(
     };
     let room = Decoded::room(commit);
     for record in Record::all(commit, time, &room) {
-        note(apply_stream(engine, access, &record, &mut folded))?;
+        note(engine.apply_stream(access, &record, &mut folded, after.is_some()))?;
         note(apply_postings(access, &record))?;
         if let Some(id) = &record.event.id {
             note(access.put(IDEMPOTENCY, &event_row(id), &record.position))?;
         }
         apply_projections(engine, access, &record, &mut folded, &mut note)?;
         // Rows that are not all there are not rows as of the record.
-        if !missed.get() {
+        if let Some(after) = after.as_mut().filter(|_| !missed.get()) {
             note(after(access, &record, &folded.faults))?;
         }
     }
@@ -175,66 +170,6 @@ pub fn apply(
     }
     note(apply_key(engine, access, commit, time, &mut folded))?;
     if missed.get() { Err(FoldStop::Need(Vec::new())) } else { Ok(folded) }
-}
-
-/// The stream's version and state.
-fn apply_stream(
-    engine: &Engine,
-    access: &mut Access<'_>,
-    record: &Record<'_>,
-    folded: &mut Folded,
-) -> Result<(), Stop> {
-    let Event { event_type, stream, version, .. } = record.event;
-    let known = engine.registry.by_type(record.aggregate_type);
-    let spec = known.map(|(_, aggregate)| aggregate.spec());
-    let own_name = spec.and_then(|spec| spec.events.iter().find(|name| *name == event_type));
-    folded
-        .event_types
-        .push(own_name.map_or_else(|| event_type.to_string().into(), |name| Cow::Borrowed(*name)));
-    if *version == 1 {
-        let type_name = spec.map(|spec| Cow::Borrowed(spec.aggregate_type));
-        folded.created.push(type_name.unwrap_or_else(|| record.aggregate_type.to_string().into()));
-    }
-    let (view, key) = match known {
-        Some((index, _)) => (engine.views.aggregate(index), record.aggregate_id),
-        None => {
-            folded.incarnation = adopt::adopted(record)?.or(folded.incarnation);
-            (STREAMS, stream.as_ref())
-        }
-    };
-    // The new state is written beside: the old one lies where new values go.
-    let mut out = core::mem::take(&mut access.overlay.scratch);
-    out.clear();
-    let row = access.row(view, key.as_bytes())?;
-    let (before, state) = match row.as_deref() {
-        Some(bytes) => split_state(bytes).map(|(version, state)| (version, Some(state)))?,
-        None => (0, None),
-    };
-    if *version != before.saturating_add(1) {
-        return Err(Stop::Fault(format!(
-            "stream {stream} is at version {before}, the event states {version}"
-        )));
-    }
-    out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
-    let start = out.len();
-    if let Some((_, aggregate)) = known {
-        aggregate.evolve(state, record, &mut out).map_err(Stop::Fault)?;
-    }
-    access.put_with(view, key.as_bytes(), |mut values| {
-        values.extend_from_slice(&out);
-        Ok(values)
-    })?;
-    let taken = match known {
-        Some((index, aggregate)) if folded.policy(engine).due(index, *version) => {
-            let state = out.get(start..).unwrap_or_default();
-            let revision = aggregate.spec().revision;
-            snapshots::take(access, folded.policy(engine), record, revision, state)
-        }
-        _ => Ok(0),
-    };
-    access.overlay.scratch = out;
-    folded.snapshots.0 = folded.snapshots.0.saturating_add(taken?);
-    Ok(())
 }
 
 fn apply_postings(access: &mut Access<'_>, record: &Record<'_>) -> Result<(), Stop> {
@@ -264,15 +199,11 @@ fn apply_projections(
         if behind || folded.faults.iter().any(|(faulted, _)| *faulted == view) {
             continue;
         }
-        let trapped =
-            engine.quarantined.iter().filter(|q| !q.building).find(|q| {
-                usize::try_from(q.projection) == Ok(index) && q.position == record.position
-            });
+        let trapped = engine.trapped(Quarantined::projection(index), record.position);
         let result = match trapped {
-            Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
+            Some(reason) => Err(Stop::Fault(reason.into())),
             None => {
-                let position = record.position;
-                let before = doing(Doing::Projection { index, building: false, position });
+                let before = doing(Doing::Projection(index, record.position));
                 let mark = access.overlay.begin();
                 let result = projection.apply(record, &mut read::Rows::new(access, view));
                 access.overlay.end(mark, result.is_err());
@@ -282,8 +213,9 @@ fn apply_projections(
         };
         match result {
             Err(Stop::Fault(reason)) => {
-                let fault = Fault { position: record.position, reason };
-                note(access.put(FAULTS, projection.spec().name.as_bytes(), &fault))?;
+                let spec = projection.spec();
+                let fault = Fault { position: record.position, reason, revision: spec.revision };
+                note(access.put(FAULTS, spec.name.as_bytes(), &fault))?;
                 folded.faults.push((view, fault));
             }
             other => note(other)?,

@@ -9,11 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::access::Access;
-use super::apply::{self, FoldStop, split_state};
+use super::apply::{self, FoldStop};
 use super::propose::{Answered, CommandInput, answered};
 use super::react::{self, Reacting};
-use super::views::STREAMS;
-use super::{Engine, pending, repeats};
+use super::streams::{Blocked, StreamRow};
+use super::{Engine, Fault, ViewId, pending, repeats};
 use crate::chain::{FORMAT_VERSION, hex, sha256};
 use crate::commit::{self, Commit, hex16};
 use crate::decider::{Appended, NewEvents};
@@ -22,7 +22,9 @@ use crate::ids;
 use crate::limits::{COMMIT_BYTES_MAX, INTEGER_MAX};
 use crate::process;
 use crate::read::Stop;
+use crate::record::Record;
 use crate::time::Time;
+use crate::upcast;
 
 /// What a decision made.
 #[derive(Debug)]
@@ -49,9 +51,6 @@ pub(super) struct Built {
     pub genesis: Option<String>,
 }
 
-/// An event on its way into a commit: stream, version in it, type, data.
-type Placed<'a> = (Cow<'a, str>, u64, &'a str, &'a str);
-
 impl Engine {
     /// The commit's line and what it changes. What managers ask for that go too deep is dropped,
     /// and the same commit says so of each of them.
@@ -64,9 +63,14 @@ impl Engine {
         let depth = input.cause.map_or(0, |caused| caused.depth).saturating_add(1);
         let mut reacting = if made.silent { Reacting::off() } else { Reacting::new(depth) };
         let built = self.build(access, input, &made, &mut reacting)?;
-        if let Some(name) = reacting.not_live {
-            let detail = format!("a process manager reads projection {name}, which is not live");
-            return Ok(Err(Problem::new(Code::Restarting, detail)));
+        if let Some(problem) = reacting.unseen.take() {
+            // A refusal is told, even where who asked can not see what to do about it.
+            let settles = input.aggregate.aggregate_type == process::SYSTEM;
+            if !settles || problem.code == Code::Restarting {
+                return Ok(Err(problem));
+            }
+            access.overlay.clear();
+            return self.build(access, input, &made, &mut Reacting::off());
         }
         if reacting.too_deep.is_empty() {
             return Ok(built);
@@ -89,13 +93,17 @@ impl Engine {
         let metadata = input.metadata;
         let borrowed = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
         let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
-        let placed = match self.place(access, &stream, made) {
-            Ok(placed) => placed,
+        let mut events = match self.place(access, &stream, made) {
+            Ok(Ok(events)) => events,
+            Ok(Err(problem)) => return Ok(Err(problem)),
             Err(Stop::Miss) => return Err(FoldStop::Need(Vec::new())),
             Err(Stop::Fault(what)) => return Err(FoldStop::Corrupt(what)),
         };
-        if let Some(problem) = repeats::miscounted(&metadata.event_ids, placed.len()) {
+        if let Some(problem) = repeats::miscounted(&metadata.event_ids, events.len()) {
             return Ok(Err(problem));
+        }
+        for (event, id) in events.iter_mut().zip(&metadata.event_ids) {
+            event.id = Some(Cow::Borrowed(id));
         }
         let genesis = self.genesis_line(now);
         let settings_differ = genesis.is_none() && self.head.settings != self.settings;
@@ -114,24 +122,15 @@ impl Engine {
             guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
             command: input.cause.is_none().then(|| self.command(input)),
             cause: input.cause.map(|caused| caused.cause.clone()),
-            events: Vec::with_capacity(placed.len()),
+            events,
             reactions: None,
             hash: None,
         };
-        let mut ids = metadata.event_ids.iter().map(|id| Cow::Borrowed(id.as_str()));
-        for (stream, version, event_type, data) in placed {
-            commit.events.push(commit::Event {
-                id: ids.next(),
-                event_type: Cow::Borrowed(event_type),
-                schema_version: None,
-                stream,
-                version,
-                data,
-            });
-        }
-        let folded = apply::apply(self, access, &commit, &mut |access, record, faults| {
-            reacting.react(self, access, record, faults)
-        })?;
+        let mut react =
+            |access: &mut Access<'_>, record: &Record<'_>, faults: &[(ViewId, Fault)]| {
+                reacting.react(self, access, record, faults)
+            };
+        let folded = apply::apply(self, access, &commit, Some(&mut react))?;
         if genesis.is_some() {
             reacting.list_partition(&self.partition);
         }
@@ -151,42 +150,66 @@ impl Engine {
         access: &mut Access<'_>,
         stream: &'m str,
         made: &'m Made,
-    ) -> Result<Vec<Placed<'m>>, Stop> {
-        let own = made.events.iter().zip(made.version.saturating_add(1)..);
-        let mut placed: Vec<Placed<'m>> = own
-            .map(|((event_type, data), version)| (stream.into(), version, &**event_type, &**data))
-            .collect();
+    ) -> Result<Result<Vec<commit::Event<'m>>, Problem>, Stop> {
+        let mut events: Vec<commit::Event<'m>> =
+            Vec::with_capacity(made.events.len().saturating_add(made.appended.len()));
+        for ((event_type, data), version) in
+            made.events.iter().zip(made.version.saturating_add(1)..)
+        {
+            events.push(self.event(stream.into(), version, event_type, data)?);
+        }
         for Appended { aggregate_type, id, event_type, data } in &made.appended {
             let name = ids::stream_name(aggregate_type, id);
-            let before = placed.iter().rev().find(|(stream, ..)| *stream == name);
+            let before = events.iter().rev().find(|event| event.stream == name);
             let before = match before {
-                Some((_, version, ..)) => *version,
-                None => self.version_of(access, aggregate_type, id)?,
+                Some(event) => event.version,
+                None => match self.open_version(access, aggregate_type, id)? {
+                    Ok(version) => version,
+                    Err(blocked) => return Ok(Err(blocked.problem(&name))),
+                },
             };
-            placed.push((name.into(), before.saturating_add(1), event_type, data));
+            events.push(self.event(name.into(), before.saturating_add(1), event_type, data)?);
         }
-        Ok(placed)
+        Ok(Ok(events))
     }
 
-    pub(super) fn version_of(
+    /// An event as this module records it.
+    fn event<'m>(
         &self,
-        access: &mut Access<'_>,
-        aggregate_type: &str,
-        id: &str,
-    ) -> Result<u64, Stop> {
-        let name = ids::stream_name(aggregate_type, id);
-        let (view, key) = match self.registry.by_type(aggregate_type) {
-            Some((index, _)) => (self.views.aggregate(index), id),
-            None if aggregate_type == process::SYSTEM => (STREAMS, name.as_str()),
+        stream: Cow<'m, str>,
+        version: u64,
+        event_type: &'m str,
+        data: &'m str,
+    ) -> Result<commit::Event<'m>, Stop> {
+        let (aggregate_type, _) = ids::split_stream(&stream).unwrap_or((&stream, ""));
+        let schema_version = match self.registry.by_type(aggregate_type) {
+            Some((_, aggregate)) => upcast::stated(aggregate.upcasts(), event_type).map(Cow::Owned),
+            None if aggregate_type == process::SYSTEM => None,
             None => {
                 let what = format!("an event of {aggregate_type}, which is not registered");
                 return Err(Stop::Fault(what));
             }
         };
-        match access.row(view, key.as_bytes())? {
-            Some(bytes) => split_state(&bytes).map(|(version, _)| version),
+        let event_type = Cow::Borrowed(event_type);
+        Ok(commit::Event { id: None, event_type, schema_version, stream, version, data })
+    }
+
+    /// The version of a stream that takes events; of one that does not, why.
+    fn open_version(
+        &self,
+        access: &mut Access<'_>,
+        aggregate_type: &str,
+        id: &str,
+    ) -> Result<Result<u64, Blocked>, Stop> {
+        let Some((index, _)) = self.registry.by_type(aggregate_type) else {
+            return self.stream_version(access, aggregate_type, id).map(Ok);
+        };
+        let row = self.stream_row(access, index, id)?;
+        Ok(match row.as_deref().map(StreamRow::read).transpose()? {
+            Some(StreamRow::Blocked(blocked)) => Err(blocked),
+            Some(StreamRow::State(version, _)) => Ok(version),
             None => Ok(0),
-        }
+        })
     }
 
     fn command<'a>(&self, input: &CommandInput<'a>) -> commit::Command<'a> {

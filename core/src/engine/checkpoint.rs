@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::Engine;
 use super::open::{CHECKPOINT_VERSION, Checkpoint};
+use super::views::AHEAD;
 use crate::protocol::{Block, CheckpointPart, RowChange, View};
 
 /// Parts cross the boundary in pieces of about this size.
@@ -42,6 +43,9 @@ impl Engine {
         let mut rows: Vec<(View, Vec<RowChange>)> = self.trimmed.take();
         let mut current = None;
         self.cache.take_changed(PART_BYTES_MAX, |view, key, value| {
+            if view == AHEAD {
+                return;
+            }
             if current != Some(view) {
                 current = Some(view);
                 rows.push((views.stored(view), Vec::new()));
@@ -53,7 +57,8 @@ impl Engine {
         let mut part = CheckpointPart { rows, dropped: Vec::new(), checkpoint: None };
         if self.cache.is_clean() {
             let (head, views) = (self.head.clone(), self.views.states().to_vec());
-            let checkpoint = Checkpoint { head, views, garbage: self.views.garbage().to_vec() };
+            let (asleep, garbage) = (self.views.asleep.clone(), self.views.garbage().to_vec());
+            let checkpoint = Checkpoint { head, views, asleep, garbage };
             let bytes = postcard::to_extend(&checkpoint, alloc::vec![CHECKPOINT_VERSION])
                 .unwrap_or_default();
             part.checkpoint = Some((self.head.position, bytes));

@@ -16,6 +16,7 @@ mod apply;
 mod build;
 mod cache;
 mod checkpoint;
+mod generations;
 mod keys;
 mod open;
 pub mod outbox;
@@ -30,6 +31,8 @@ mod repeats;
 mod search;
 mod settle;
 pub mod snapshots;
+mod streams;
+mod supplied;
 mod views;
 mod wake;
 
@@ -42,8 +45,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, Supplied, Unstored};
-pub use apply::{FoldStop, split_state};
+pub use access::{Access, Unstored};
+pub use apply::FoldStop;
 pub use cache::ViewId;
 pub use open::{OpenError, Resting, resting};
 pub use propose::{
@@ -54,10 +57,13 @@ pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
 pub use repeats::position_of;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
+pub use streams::{Blocked, StreamRow, typed_state};
+pub use supplied::Supplied;
 pub use views::ViewState;
 pub use wake::{Wake, Woken};
 
 use crate::commit::Commit;
+use crate::protocol::{Quarantine, Quarantined};
 use crate::registry::Registry;
 use crate::time::Time;
 use cache::Cache;
@@ -70,13 +76,18 @@ pub static PROGRESS: AtomicU64 = AtomicU64::new(0);
 
 const KIND_PROJECTION: u64 = 1;
 const KIND_BUILDING: u64 = 2;
-const KIND_SYSTEM: u64 = 3;
+const KIND_STREAM: u64 = 3;
+const KIND_SYSTEM: u64 = 4;
 
 /// What a trap would be told of.
 #[derive(Clone, Copy, Debug)]
 enum Doing {
-    /// A projection applies the record at a position, in the generation that serves or in another.
-    Projection { index: usize, building: bool, position: u64 },
+    /// The projection with this index applies the record at a position: the generation that serves.
+    Projection(usize, u64),
+    /// The same for the generation of it that does not serve yet.
+    Building(usize, u64),
+    /// The state of a stream takes in the stored record at a position.
+    Stream(u64),
     /// A command of the system is decided, or an effect settled.
     System(pending::Which),
 }
@@ -84,12 +95,9 @@ enum Doing {
 /// Says what is being done; returns what was said before, for [`done`].
 fn doing(what: Doing) -> u64 {
     let (kind, index, position) = match what {
-        Doing::Projection { index, building: false, position } => {
-            (KIND_PROJECTION, index as u64, position)
-        }
-        Doing::Projection { index, building: true, position } => {
-            (KIND_BUILDING, index as u64, position)
-        }
+        Doing::Projection(index, position) => (KIND_PROJECTION, index as u64, position),
+        Doing::Building(index, position) => (KIND_BUILDING, index as u64, position),
+        Doing::Stream(position) => (KIND_STREAM, 0, position),
         Doing::System((position, n)) => (KIND_SYSTEM, n.into(), position),
     };
     let word = (kind << 56) | ((index & 0xffff) << 40) | (position & 0xff_ffff_ffff);
@@ -107,16 +115,16 @@ pub fn trapped_reaction(word: u64) -> Option<pending::Which> {
     (word >> 56 == KIND_SYSTEM).then_some((word & 0xff_ffff_ffff, n))
 }
 
-/// The projection that was applying a record, the record's position, and whether that was for a
-/// generation that does not serve yet, by a progress word.
-pub fn trapped_projection(word: u64) -> Option<(u32, u64, bool)> {
+/// What trapped on which record, by a progress word; nothing that could be left out otherwise.
+pub fn trapped(word: u64) -> Option<(Quarantined, u64)> {
     let index = u32::try_from((word >> 40) & 0xffff).ok()?;
-    let kind = word >> 56;
-    (kind == KIND_PROJECTION || kind == KIND_BUILDING).then_some((
-        index,
-        word & 0xff_ffff_ffff,
-        kind == KIND_BUILDING,
-    ))
+    let what = match word >> 56 {
+        KIND_PROJECTION => Quarantined::Projection(index),
+        KIND_BUILDING => Quarantined::Building(index),
+        KIND_STREAM => Quarantined::Stream,
+        _ => return None,
+    };
+    Some((what, word & 0xff_ffff_ffff))
 }
 
 /// Where the log stands, and counters that follow from it.
@@ -138,7 +146,7 @@ pub struct Head {
     pub streams: BTreeMap<String, u64>,
     /// Events by event type.
     pub events: BTreeMap<String, u64>,
-    /// Snapshots that are kept.
+    /// Snapshots that were taken on request and are kept.
     pub snapshots: u64,
     /// Snapshots that were not the fold, and were taken anew, since the rows came into being.
     pub discarded: u64,
@@ -166,6 +174,8 @@ pub struct Fault {
     pub position: u64,
     /// Why.
     pub reason: String,
+    /// Of the projection that failed.
+    pub revision: u32,
 }
 
 /// See the module's description.
@@ -189,8 +199,8 @@ pub struct Engine {
     scratch: RefCell<Overlay>,
     /// Something was taken in since the last checkpoint.
     changed: bool,
-    /// Projections that trapped under this host.
-    quarantined: Vec<crate::protocol::Quarantine>,
+    /// What trapped under this host.
+    quarantined: Vec<Quarantine>,
     /// Reasons of faults found since the instance was opened.
     faults: BTreeMap<ViewId, Fault>,
     /// Rows of generations of no use, to be deleted by the next checkpoint.
@@ -240,6 +250,29 @@ impl Engine {
     /// The view of an aggregate's states.
     pub fn aggregate_view(&self, index: usize) -> ViewId {
         self.views.aggregate(index)
+    }
+
+    /// The view of an aggregate's snapshots.
+    pub fn snapshots_view(&self, index: usize) -> ViewId {
+        self.views.snapshots(index)
+    }
+
+    /// Whether a view's rows are as of the head: one that is being built is not.
+    pub fn serves(&self, view: ViewId) -> bool {
+        self.views.serves(view, self.head.position)
+    }
+
+    /// How many snapshots are kept.
+    pub fn snapshots_kept(&self) -> u64 {
+        self.head.snapshots.saturating_add(self.views.snapshots_kept())
+    }
+
+    /// Why something is left out at a position, if it is.
+    fn trapped(&self, what: Quarantined, position: u64) -> Option<&str> {
+        let mut all = self.quarantined.iter();
+        let found =
+            all.find(|quarantine| (quarantine.what, quarantine.position) == (what, position));
+        found.map(|quarantine| quarantine.reason.as_str())
     }
 
     /// The view of streams whose type the registry does not know.

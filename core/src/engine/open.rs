@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
+use super::generations::Kept;
 use super::snapshots::Policy;
 use super::views::{ViewState, Views};
 use super::{Engine, Genesis, Head};
@@ -33,12 +34,14 @@ pub struct OpenError {
 pub(super) struct Checkpoint {
     pub head: Head,
     pub views: Vec<ViewState>,
+    /// Generations that another module may go on with.
+    pub asleep: Vec<ViewState>,
     /// Generations whose rows are still to be deleted.
     pub garbage: Vec<View>,
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
-pub(super) const CHECKPOINT_VERSION: u8 = 8;
+pub(super) const CHECKPOINT_VERSION: u8 = 9;
 
 impl Engine {
     /// Opens a partition's log, up to its checkpoint.
@@ -68,11 +71,14 @@ impl Engine {
         let mut views = Views::new(&registry);
         let stored = open.checkpoint.as_deref().and_then(read_checkpoint);
         let mut rows_usable = false;
-        if let Some(checkpoint) = stored.filter(|checkpoint| checkpoint.head.position <= open.head)
-        {
-            rows_usable = views.restore(checkpoint.views, checkpoint.garbage);
+        if let Some(stored) = stored.filter(|stored| stored.head.position <= open.head) {
+            let Checkpoint { head: stored_head, views: states, asleep, garbage } = stored;
+            let (settings, first_settings) = (&*stored_head.settings, &*head.settings);
+            rows_usable = views.restore(Kept { states, asleep, garbage, settings, first_settings });
             if rows_usable {
-                head = checkpoint.head;
+                head = stored_head;
+            } else {
+                views = Views::new(&registry);
             }
         }
         let fold_after = head.position;
@@ -100,7 +106,7 @@ impl Engine {
             faults: BTreeMap::new(),
             trimmed: super::rebuild::Trimmed::default(),
         };
-        let behind = engine.slices_due(open.head);
+        let behind = engine.slices_due(fold_after);
         let serving = engine.views.serving(fold_after);
         let incarnation = engine.head.incarnation;
         let waits = engine.head.waits();
@@ -130,7 +136,7 @@ pub struct Resting {
 
 /// Reads a stored checkpoint without opening it; nothing when it is of no use.
 pub fn resting(bytes: &[u8]) -> Option<Resting> {
-    let Checkpoint { head, views, garbage } = read_checkpoint(bytes)?;
+    let Checkpoint { head, views, garbage, asleep: _ } = read_checkpoint(bytes)?;
     let behind = |state: &ViewState| {
         state.building.is_some() || (state.position < head.position && !state.stopped)
     };

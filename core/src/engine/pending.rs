@@ -97,11 +97,12 @@ pub fn record(out: &mut String, manager: &str, place: (u32, u32, u32), reaction:
     if let Some(key) = key {
         text("key", key);
     }
-    let mut data = None;
+    let (mut version, mut data) = (1, None);
     if let Some(command) = command {
         text("aggregateType", &command.aggregate_type);
         text("aggregateId", &command.aggregate_id);
         text("command", &command.command);
+        version = command.version;
         data = Some(&command.data);
     }
     if let Reaction::Effect(effect) = reaction {
@@ -111,6 +112,9 @@ pub fn record(out: &mut String, manager: &str, place: (u32, u32, u32), reaction:
             text("deadline", &deadline.to_iso());
         }
         data = Some(&effect.data);
+    }
+    if version != 1 {
+        out.push_str(&format!(",\"version\":{version}"));
     }
     if let Some(data) = data {
         out.push_str(",\"data\":");
@@ -157,10 +161,13 @@ fn one(element: &str) -> Result<Recorded<'_>, Stop> {
 impl Recorded<'_> {
     /// The command that is asked for.
     pub fn command(&self) -> Result<Ordered, Stop> {
+        let version = self.member("version").map_or(Some(1), unsigned);
+        let version = version.and_then(|version| u32::try_from(version).ok());
         Ok(Ordered {
             aggregate_type: self.text("aggregateType")?,
             aggregate_id: self.text("aggregateId")?,
             command: self.text("command")?,
+            version: version.ok_or_else(|| broken("version"))?,
             data: self.data()?,
         })
     }

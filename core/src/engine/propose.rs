@@ -10,10 +10,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::access::Access;
-use super::apply::{self, FoldStop, Taken, split_state};
+use super::apply::{self, FoldStop, Taken};
 use super::build::{Built, Made};
 use super::refold::Missing;
 use super::snapshots::{self, Snapshot};
+use super::streams::StreamRow;
 use super::{Engine, Fault, ViewId};
 use crate::chain::HASH_HOLE;
 use crate::commit::{Cause, Commit};
@@ -244,21 +245,26 @@ impl Engine {
         let Some((index, aggregate)) = self.registry.by_type(input.aggregate.aggregate_type) else {
             return Err(Stop::Fault("the aggregate is not registered".into()));
         };
-        let view = self.views.aggregate(index);
         // All reads are tried before any miss is told, so that one round supplies them all.
         let repeated = self.repeated(access, input);
-        let row = access.row(view, input.id.as_bytes()).map(|row| row.map(Cow::into_owned));
+        let row = self.stream_row(access, index, input.id).map(|row| row.map(Cow::into_owned));
         if let Some(decided) = repeated? {
             return Ok(decided.into());
         }
         let row = row?;
-        let (version, state) = match &row {
-            Some(bytes) => split_state(bytes).map(|(version, state)| (version, Some(state)))?,
-            None => (0, None),
-        };
+        let row = row.as_deref().map(StreamRow::read).transpose()?;
+        let version = row.as_ref().map_or(0, StreamRow::version);
         if let Some(problem) = unmet(input, version) {
             return Ok(Decided::Rejected(problem).into());
         }
+        let state = match row {
+            Some(StreamRow::Blocked(blocked)) => {
+                let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
+                return Ok(Decided::Rejected(blocked.problem(&stream)).into());
+            }
+            Some(StreamRow::State(_, state)) => Some(state),
+            None => None,
+        };
         self.run_decider(access, aggregate, input, (version, state))
     }
 
@@ -310,8 +316,7 @@ impl Reads for EngineReads<'_, '_> {
         let known = self.engine.registry.by_type(aggregate_type);
         let (index, _) = known
             .ok_or_else(|| Stop::Fault(format!("aggregate {aggregate_type} is not registered")))?;
-        let view = self.engine.views.aggregate(index);
-        Ok(self.access.row(view, id.as_bytes())?.map(Cow::into_owned))
+        Ok(self.engine.stream_row(self.access, index, id)?.map(Cow::into_owned))
     }
 
     fn row(&mut self, projection: &str, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, Stop> {

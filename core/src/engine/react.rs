@@ -13,6 +13,7 @@ use super::propose::EngineReads;
 use super::{Engine, Fault, ViewId, pending};
 use crate::commit::Commit;
 use crate::decider::Appended;
+use crate::errors::Problem;
 use crate::ids;
 use crate::json::push_string;
 use crate::limits::EFFECT_ERROR_CHARS_MAX;
@@ -38,8 +39,8 @@ pub struct Reacting {
     pub too_deep: Vec<&'static str>,
     /// Managers that are not run, since they would go too deep.
     without: Vec<&'static str>,
-    /// A projection that one of them wanted to read and that is out of service.
-    pub not_live: Option<&'static str>,
+    /// Why one of them could not see what it wanted to read.
+    pub unseen: Option<Problem>,
 }
 
 impl Reacting {
@@ -118,8 +119,8 @@ impl Reacting {
             Reached::Refused(refused) => manager.refused(refused, &mut sight),
             Reached::Ended(ended) => manager.ended(ended, &mut sight),
         };
-        self.not_live = self.not_live.or(sight.not_live);
-        if self.not_live.is_some() {
+        if let Some(problem) = sight.unseen.take() {
+            self.unseen.get_or_insert(problem);
             return Ok(());
         }
         let reactions = reactions?;
@@ -187,7 +188,8 @@ fn read_refusal(access: &mut Access<'_>, record: &Record<'_>) -> Result<Refused,
     let commit = Commit::parse(line).map_err(|e| broken(&format!("{e}")))?;
     let recorded = pending::recorded(&commit)?;
     let reaction = recorded.iter().find(|reaction| reaction.n == refused.n);
-    refused.data = reaction.ok_or_else(|| broken("its cause is missing"))?.command()?.data;
+    let command = reaction.ok_or_else(|| broken("its cause is missing"))?.command()?;
+    (refused.data, refused.version) = (command.data, command.version);
     Ok(refused)
 }
 

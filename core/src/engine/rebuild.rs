@@ -1,9 +1,9 @@
-//! Building generations of projections in slices: a bounded step at a time, beside everything else.
+//! Building generations in slices: a bounded step at a time, beside everything else.
 //!
 //! Owns what a slice works on: first the rows of generations that are of no use any more, then the
-//! projections that are furthest behind, all of them at once. Refuses to know when slices run and
-//! how long they take. A generation that is complete serves at once; the next checkpoint makes
-//! that, and everything before it, durable in one transaction.
+//! views that are furthest behind, all of them at once: projections, and what another module left
+//! of the states of streams. Refuses to know when slices run and how long they take. A complete
+//! generation serves at once; the next checkpoint makes all of that durable in one transaction.
 //!
 //! Invariant: rows of a generation are written only when the store holds none of its former ones,
 //! so what is read of it is what was built.
@@ -12,13 +12,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::access::Supplied;
+use super::access::Access;
 use super::cache::{KeyRef, ViewId};
+use super::snapshots::Policy;
+use super::supplied::Supplied;
 use super::views::FAULTS;
 use super::{Doing, Engine, Fault, doing, done};
 use crate::commit::Commit;
 use crate::limits::{SLICE_PAGE_COMMITS, TRIMMED_ROWS_MAX};
-use crate::protocol::{Answer, Query, RowChange, View};
+use crate::protocol::{Answer, Quarantined, Query, RowChange, View};
 use crate::read::{self, Stop};
 use crate::record::{Decoded, Record};
 use crate::time::Time;
@@ -39,12 +41,14 @@ pub struct Slice {
     /// Commits to take in, and which is the next of them.
     lines: Vec<String>,
     next: usize,
+    /// When snapshots are taken by the settings that hold at a position.
+    policy: Option<(u64, Policy)>,
 }
 
 impl Slice {
     /// A slice of at most so many events, or rows to delete.
     pub const fn new(events_max: u32) -> Self {
-        Self { left: events_max, lines: Vec::new(), next: 0 }
+        Self { left: events_max, lines: Vec::new(), next: 0, policy: None }
     }
 }
 
@@ -65,26 +69,26 @@ impl Trimmed {
     }
 }
 
-/// A projection that a slice works on.
+/// A view that a slice works on: its state, and for a projection its index in the registry.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     index: usize,
     view: ViewId,
+    projection: Option<usize>,
 }
 
 impl Engine {
     /// Starts to build a projection anew, unless that is under way.
     pub fn start_rebuild(&mut self, index: usize) {
         self.views.start_rebuild(index);
-        self.quarantined.retain(|q| usize::try_from(q.projection) != Ok(index));
+        let own = [Quarantined::projection(index), Quarantined::building(index)];
+        self.quarantined.retain(|quarantine| !own.contains(&quarantine.what));
         self.changed = true;
     }
 
     /// Whether slices have something to do, with the log at `head`.
     pub fn slices_due(&self, head: u64) -> bool {
-        let mut projections = 0..self.registry.projections.len();
-        !self.views.garbage().is_empty()
-            || projections.any(|index| self.views.behind(index, head).is_some())
+        !self.views.garbage().is_empty() || self.views.behind(head).next().is_some()
     }
 
     /// Whether a checkpoint has to be stored before the next slice.
@@ -139,16 +143,16 @@ impl Engine {
         Ok(())
     }
 
-    /// The projections that are furthest behind, and where they are.
+    /// The views that are furthest behind, and where they are.
     fn targets(&self) -> (u64, Vec<Target>) {
-        let behind = |index| {
-            let (view, position) = self.views.behind(index, self.head.position)?;
-            Some((position, Target { index, view }))
+        let all: Vec<_> = self.views.behind(self.head.position).collect();
+        let first = all.iter().map(|(.., position)| *position).min().unwrap_or_default();
+        let at_first = all.into_iter().filter(|(.., position)| *position == first);
+        let target = |(index, view, _): (usize, ViewId, u64)| {
+            let projection = index.checked_sub(self.views.first_projection());
+            Target { index, view, projection }
         };
-        let all: Vec<_> = (0..self.registry.projections.len()).filter_map(behind).collect();
-        let first = all.iter().map(|(position, _)| *position).min().unwrap_or_default();
-        let at_first = all.into_iter().filter(|(position, _)| *position == first);
-        (first, at_first.map(|(_, target)| target).collect())
+        (first, at_first.map(target).collect())
     }
 
     /// Takes the next commit into the targets.
@@ -179,7 +183,9 @@ impl Engine {
         }
         let time = Time::parse_iso(&commit.time).ok_or_else(|| broken("its time"))?;
         let (to, events) = (commit.last_position(), commit.events.len());
-        let faults = self.apply_to(supplied, targets, &commit, time)?;
+        let policy = self.policy_at(slice.policy.take(), position, targets, &commit);
+        let faults = self.apply_to(supplied, targets, (&commit, time), &policy)?;
+        slice.policy = Some((to, policy));
         slice.next = slice.next.saturating_add(1);
         slice.left = slice.left.saturating_sub(u32::try_from(events).unwrap_or(u32::MAX));
         // Ranges were supplied as of before this commit.
@@ -187,11 +193,30 @@ impl Engine {
         for target in targets {
             match faults.iter().find(|(view, _)| *view == target.view) {
                 Some((_, fault)) => self.fail(*target, fault.clone()),
-                None => self.reach(*target, to),
+                None => self.reach(*target, to, commit.settings),
             }
         }
         self.changed = true;
         Ok(())
+    }
+
+    /// When snapshots are taken after this commit, which follows `position`.
+    fn policy_at(
+        &self,
+        known: Option<(u64, Policy)>,
+        position: u64,
+        targets: &[Target],
+        commit: &Commit<'_>,
+    ) -> Policy {
+        let known = known.filter(|(at, _)| *at == position && commit.settings.is_none());
+        known.map_or_else(
+            || {
+                let state = targets.first().and_then(|target| self.views.states.get(target.index));
+                let settled = state.map_or("", |state| state.settings.as_str());
+                Policy::of(commit.settings.unwrap_or(settled), &self.registry)
+            },
+            |(_, policy)| policy,
+        )
     }
 
     /// Applies a commit's records to the targets' rows; tells which of them failed.
@@ -199,42 +224,39 @@ impl Engine {
         &mut self,
         supplied: &Supplied,
         targets: &[Target],
-        commit: &Commit<'_>,
-        time: Time,
+        (commit, time): (&Commit<'_>, Time),
+        policy: &Policy,
     ) -> Result<Vec<(ViewId, Fault)>, SliceStop> {
         let room = Decoded::room(commit);
         let mut access = self.access(supplied);
         let mut faults: Vec<(ViewId, Fault)> = Vec::new();
         let mut missed = false;
         for record in Record::all(commit, time, &room) {
-            for Target { index, view } in targets {
-                let Some(projection) = self.registry.projections.get(*index) else { continue };
-                if faults.iter().any(|(faulted, _)| faulted == view) {
+            for target in targets {
+                if faults.iter().any(|(faulted, _)| *faulted == target.view) {
                     continue;
                 }
-                let trapped = self.quarantined.iter().find(|q| {
-                    q.building
-                        && usize::try_from(q.projection) == Ok(*index)
-                        && q.position == record.position
-                });
-                let result = match trapped {
-                    Some(quarantine) => Err(Stop::Fault(quarantine.reason.clone())),
-                    None => {
-                        let (index, position) = (*index, record.position);
-                        let before = doing(Doing::Projection { index, building: true, position });
-                        let mark = access.overlay.begin();
-                        let result =
-                            projection.apply(&record, &mut read::Rows::new(&mut access, *view));
-                        access.overlay.end(mark, result.is_err());
-                        done(before);
-                        result
+                let result = match target.projection {
+                    Some(projection) => {
+                        self.apply_projection(&mut access, projection, target.view, &record)
                     }
+                    None if self.view_of(&record) == target.view => {
+                        self.fold_stream(&mut access, &record, (policy, false))
+                    }
+                    None => Ok(()),
                 };
-                match result {
-                    Ok(()) => {}
-                    Err(Stop::Miss) => missed = true,
-                    Err(Stop::Fault(reason)) => {
-                        faults.push((*view, Fault { position: record.position, reason }));
+                match (result, target.projection) {
+                    (Ok(()), _) => {}
+                    (Err(Stop::Miss), _) => missed = true,
+                    (Err(Stop::Fault(reason)), Some(index)) => {
+                        let revision = self.registry.projections.get(index);
+                        let revision = revision.map_or(0, |p| p.spec().revision);
+                        let fault = Fault { position: record.position, reason, revision };
+                        faults.push((target.view, fault));
+                    }
+                    (Err(Stop::Fault(what)), None) => {
+                        let what = format!("position {}: {what}", record.position);
+                        return Err(SliceStop::Corrupt(what));
                     }
                 }
             }
@@ -247,17 +269,41 @@ impl Engine {
         Ok(faults)
     }
 
-    fn reach(&mut self, target: Target, position: u64) {
-        let Some(state) = self.views.projection_mut(target.index) else { return };
+    fn apply_projection(
+        &self,
+        access: &mut Access<'_>,
+        index: usize,
+        view: ViewId,
+        record: &Record<'_>,
+    ) -> Result<(), Stop> {
+        let Some(projection) = self.registry.projections.get(index) else { return Ok(()) };
+        if let Some(reason) = self.trapped(Quarantined::building(index), record.position) {
+            return Err(Stop::Fault(reason.into()));
+        }
+        let before = doing(Doing::Building(index, record.position));
+        let mark = access.overlay.begin();
+        let result = projection.apply(record, &mut read::Rows::new(access, view));
+        access.overlay.end(mark, result.is_err());
+        done(before);
+        result
+    }
+
+    fn reach(&mut self, target: Target, position: u64, settings: Option<&str>) {
+        let Some(state) = self.views.states.get_mut(target.index) else { return };
         match &mut state.building {
             Some(building) => building.position = position,
-            None => state.position = position,
+            None => {
+                state.position = position;
+                if let Some(settings) = settings {
+                    state.settings = settings.to_string();
+                }
+            }
         }
     }
 
     /// The projection failed: what was being built is given up, what served goes on as before.
     fn fail(&mut self, target: Target, mut fault: Fault) {
-        let Some(state) = self.views.projection_mut(target.index) else { return };
+        let Some(state) = self.views.states.get_mut(target.index) else { return };
         if state.building.is_none() {
             state.position = fault.position.saturating_sub(1);
             state.stopped = true;
@@ -270,7 +316,7 @@ impl Engine {
         }
         let row = postcard::to_allocvec(&fault).unwrap_or_default();
         self.cache.change(KeyRef { view: FAULTS, bytes: name.as_bytes() }, Some(&row));
-        self.faults.insert(self.views.projection(target.index), fault);
+        self.faults.insert(self.views.projection(target.projection.unwrap_or_default()), fault);
     }
 
     /// The generation is complete: it serves from now on.

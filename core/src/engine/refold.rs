@@ -3,13 +3,14 @@
 //! Owns the nearest snapshot and the pages after it. Between two pages it keeps the state and
 //! nothing else, so a stream of any length is folded in little memory. Refuses to know who asks.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::access::Access;
 use super::snapshots::{self, Wrong};
+use super::streams::StreamRow;
 use super::views::POSTINGS;
-use super::{Engine, postings};
+use super::{Engine, ViewId, postings};
 use crate::decider::AnyAggregate;
 use crate::ids;
 use crate::limits::REFOLD_PAGE;
@@ -54,12 +55,13 @@ pub struct Refold {
     started: bool,
     version: u64,
     position: u64,
-    state: Option<Vec<u8>>,
+    /// The stream's row as of that.
+    row: Option<Vec<u8>>,
     /// How far it goes: the version that is wanted, or a later one to compare with.
     goal: u64,
-    /// The state that is wanted, once it was passed.
+    /// The row that is wanted, once it was passed.
     found: Option<Vec<u8>>,
-    /// Snapshots to compare with.
+    /// States of snapshots to compare with.
     known: Vec<(u64, Vec<u8>)>,
     /// The stream's current state, to compare with.
     current: Option<(u64, Vec<u8>)>,
@@ -76,7 +78,7 @@ impl Refold {
             started: false,
             version: 0,
             position: 0,
-            state: None,
+            row: None,
             goal,
             found: None,
             known: Vec::new(),
@@ -97,7 +99,7 @@ impl Refold {
             self.start(engine, access, aggregate, &stream)?;
         }
         if self.version < self.goal {
-            self.page(access, aggregate, &stream)?;
+            self.page(engine, access, aggregate, &stream)?;
         }
         if self.version < self.goal {
             return Ok(false);
@@ -107,7 +109,7 @@ impl Refold {
         }
         self.distrusts = true;
         (self.version, self.position) = (0, 0);
-        (self.state, self.found) = (None, None);
+        (self.row, self.found) = (None, None);
         Ok(false)
     }
 
@@ -120,16 +122,19 @@ impl Refold {
         stream: &str,
     ) -> Result<(), Stop> {
         let (wanted, revision) = (self.wanted.version, aggregate.spec().revision);
-        let nearest = snapshots::nearest(access, stream, wanted, revision)?;
+        let own = (engine.snapshots_view(self.wanted.aggregate), revision);
+        let nearest = snapshots::nearest(access, own, stream, wanted)?;
         let Some(snapshot) = nearest else {
             self.started = true;
             return Ok(());
         };
-        let newest = snapshots::newest(access, stream, revision)?;
+        let newest = snapshots::newest(access, own, stream)?;
         let view = engine.aggregate_view(self.wanted.aggregate);
         let current = access.row(view, self.wanted.id.as_bytes())?;
-        let current = current.as_deref().map(super::split_state).transpose()?;
-        self.current = current.map(|(version, state)| (version, state.to_vec()));
+        self.current = match current.as_deref().map(StreamRow::read).transpose()? {
+            Some(StreamRow::State(version, state)) => Some((version, state.to_vec())),
+            Some(StreamRow::Blocked(_)) | None => None,
+        };
         self.known = newest.into_iter().map(|found| (found.version, found.state)).collect();
         self.known.push((snapshot.version, snapshot.state.clone()));
         let within = snapshot.version.saturating_add(REFOLD_PAGE.into());
@@ -138,26 +143,39 @@ impl Refold {
         self.goal = next.filter(|next| *next <= within).unwrap_or(wanted);
         self.version = snapshot.version;
         self.position = snapshot.position;
+        let row = postcard::to_allocvec(&snapshot.version);
+        let row = row.map_err(|e| Stop::Fault(e.to_string()))?;
+        let row = [row, snapshot.state].concat();
         if self.version == wanted {
-            self.found = Some(snapshot.state.clone());
+            self.found = Some(row.clone());
         }
-        self.state = Some(snapshot.state);
+        self.row = Some(row);
         self.started = true;
         Ok(())
+    }
+
+    /// The state it came to; nothing when the stream is blocked.
+    fn state(&self) -> Option<&[u8]> {
+        match StreamRow::read(self.row.as_deref()?) {
+            Ok(StreamRow::State(_, state)) => Some(state),
+            Ok(StreamRow::Blocked(_)) | Err(_) => None,
+        }
     }
 
     /// Whether all that is known of the version it came to is the state it folded.
     fn agrees<'k>(&self, known: impl Iterator<Item = &'k (u64, Vec<u8>)>) -> bool {
         let mut same = known.filter(|(version, _)| *version == self.version);
-        same.all(|(_, state)| Some(state) == self.state.as_ref())
+        same.all(|(_, state)| Some(state.as_slice()) == self.state())
     }
 
     fn page(
         &mut self,
+        engine: &Engine,
         access: &mut Access<'_>,
         aggregate: &dyn AnyAggregate,
         stream: &str,
     ) -> Result<(), Stop> {
+        let own = (engine.snapshots_view(self.wanted.aggregate), aggregate.spec().revision);
         let term = postings::stream_term(stream);
         let positions = postings::after(access, POSTINGS, &term, self.position, REFOLD_PAGE)?;
         if positions.is_empty() {
@@ -170,13 +188,15 @@ impl Refold {
             }
             with_records(line, |record| {
                 if record.position == *position {
+                    let before = self.row.as_deref().map(StreamRow::read).transpose()?;
                     let mut out = Vec::new();
-                    let before = self.state.as_deref();
-                    aggregate.evolve(before, record, &mut out).map_err(Stop::Fault)?;
-                    self.state = Some(out);
-                    self.version = record.event.version;
+                    let start =
+                        engine.next_row(aggregate, before.as_ref(), record, false, &mut out)?;
+                    self.row = Some(out);
                     self.position = record.position;
-                    self.passed(stream);
+                    // Nothing unblocks a stream further on.
+                    self.version = start.map_or(self.goal, |_| record.event.version);
+                    self.passed(own, stream);
                 }
                 Ok(())
             })?;
@@ -184,29 +204,31 @@ impl Refold {
         Ok(())
     }
 
-    /// Notes the state that is wanted, and from nothing each snapshot that is another one.
-    fn passed(&mut self, stream: &str) {
-        if self.version == self.wanted.version {
-            self.found.clone_from(&self.state);
+    /// Notes the row that is wanted, and from nothing each snapshot that is another one.
+    fn passed(&mut self, own: (ViewId, u32), stream: &str) {
+        if self.found.is_none() && self.version >= self.wanted.version {
+            self.found.clone_from(&self.row);
         }
-        if self.distrusts && !self.agrees(self.known.iter()) {
+        if !self.distrusts || self.agrees(self.known.iter()) {
+            return;
+        }
+        if let Some(state) = self.state().map(<[u8]>::to_vec) {
             let (stream, version) = (stream.into(), self.version);
-            let state = self.state.clone().unwrap_or_default();
-            self.wrong.push(Wrong { stream, version, state });
+            self.wrong.push(Wrong { own, stream, version, state });
         }
     }
 
-    /// What was wanted, the state's bytes, and the snapshots that are not the fold.
+    /// What was wanted, the stream's row as of then, and the snapshots that are not the fold.
     pub fn finish(self) -> (Wanted, Vec<u8>, Vec<Wrong>) {
-        (self.wanted, self.found.or(self.state).unwrap_or_default(), self.wrong)
+        (self.wanted, self.found.or(self.row).unwrap_or_default(), self.wrong)
     }
 }
 
 impl Access<'_> {
-    /// The bytes of a state as of a version; noted as missing unless it was folded already.
+    /// A stream's row as of a version; noted as missing unless it was folded already.
     pub fn state_at(&mut self, wanted: Wanted) -> Result<Vec<u8>, Stop> {
-        if let Some(state) = self.supplied.refolded.get(&wanted) {
-            return Ok(state.clone());
+        if let Some(row) = self.supplied.refolded.get(&wanted) {
+            return Ok(row.clone());
         }
         self.wanted = Some(wanted);
         Err(Stop::Miss)

@@ -11,12 +11,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::access::{Access, Supplied};
+use super::access::Access;
 use super::build::Made;
 use super::outbox::{self, Call, CallStatus, effect_id};
 use super::pending::{self, Recorded, Which, broken};
 use super::propose::{Caused, CommandInput, Decided, Metadata, Preconditions};
 use super::refold::Missing;
+use super::supplied::Supplied;
 use super::wake::{Wake, Woken};
 use super::{Doing, Engine, doing, done, react};
 use crate::commit::{Cause, Commit};
@@ -106,7 +107,7 @@ impl Engine {
         told: Told,
     ) -> Result<Decided, Missing> {
         let manager = &*caused.cause.manager;
-        let version = match self.version_of(&mut access, SYSTEM, manager) {
+        let version = match self.stream_version(&mut access, SYSTEM, manager) {
             Ok(version) => version,
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => {

@@ -8,10 +8,11 @@
 //! compares it with the next state that is known, where few records lie between (`refold`); one
 //! that is found out is taken anew here, and counted. `foldlog verify` compares all of them.
 //!
-//! Rows of view `~snapshots`: `r` + stream → the newest few, oldest first, each with whether it
-//! stays; `k` + stream, 0, the version's complement (8 bytes, big-endian, so that newer ones come
-//! first) → one that stays: the first one taken in each block of so many versions. Rows of view
-//! `~snapshots-taken`: stream → the newest few taken on request, oldest first.
+//! Rows of an aggregate's view `~snapshots:<type>`: `r` + stream → the newest few, oldest first,
+//! each with whether it stays; `k` + stream, 0, the version's complement (8 bytes, big-endian, so
+//! that newer ones come first) → one that stays: the first one taken in each block of so many
+//! versions. Rows of view `~snapshots-taken`: stream → the newest few taken on request, oldest
+//! first.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -19,7 +20,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::views::{SNAPSHOTS, TAKEN};
+use super::cache::ViewId;
+use super::views::TAKEN;
 use crate::limits::SNAPSHOT_STAYS_EVERY;
 use crate::read::Stop;
 use crate::record::Record;
@@ -94,8 +96,12 @@ fn read<T: for<'de> Deserialize<'de> + Default>(bytes: Option<&[u8]>) -> T {
 }
 
 /// The newest few, each with whether it stays.
-fn ring(access: &mut Access<'_>, stream: &str) -> Result<Vec<(bool, Snapshot)>, Stop> {
-    Ok(read(access.row(SNAPSHOTS, &ring_row(stream))?.as_deref()))
+fn ring(
+    access: &mut Access<'_>,
+    view: ViewId,
+    stream: &str,
+) -> Result<Vec<(bool, Snapshot)>, Stop> {
+    Ok(read(access.row(view, &ring_row(stream))?.as_deref()))
 }
 
 fn on_request(access: &mut Access<'_>, stream: &str) -> Result<Vec<Snapshot>, Stop> {
@@ -112,14 +118,15 @@ pub fn taken_row(snapshots: &[Snapshot]) -> Option<Vec<u8>> {
     postcard::to_allocvec(snapshots).ok()
 }
 
-/// Takes the state after a record; returns how many snapshots there are more now.
+/// Takes the state after a record into its aggregate's view.
 pub(super) fn take(
     access: &mut Access<'_>,
+    view: ViewId,
     policy: &Policy,
     record: &Record<'_>,
     revision: u32,
     state: &[u8],
-) -> Result<i64, Stop> {
+) -> Result<(), Stop> {
     let (stream, version) = (record.event.stream.as_ref(), record.event.version);
     let snapshot = Snapshot {
         version,
@@ -128,12 +135,12 @@ pub(super) fn take(
         revision,
         state: state.to_vec(),
     };
-    let mut newest = ring(access, stream)?;
+    let mut newest = ring(access, view, stream)?;
     // By the one before and not by the version alone: any interval may be set, and changed.
     let before = newest.last().map_or(0, |(_, last)| last.version);
     let stays = version / SNAPSHOT_STAYS_EVERY > before / SNAPSHOT_STAYS_EVERY;
     if stays {
-        access.put(SNAPSHOTS, &stays_row(stream, version), &snapshot)?;
+        access.put(view, &stays_row(stream, version), &snapshot)?;
     }
     newest.push((stays, snapshot));
     let mut more = 1_i64;
@@ -143,32 +150,39 @@ pub(super) fn take(
             more = more.saturating_sub(1);
         }
     }
-    access.put(SNAPSHOTS, &ring_row(stream), &newest)?;
-    Ok(more)
+    access.overlay.row_counts.push((view, more));
+    access.put(view, &ring_row(stream), &newest)
 }
 
-/// The newest snapshot of a stream, whatever folded it.
-pub fn latest(access: &mut Access<'_>, stream: &str) -> Result<Option<Snapshot>, Stop> {
+/// The newest snapshot of a stream that this revision folded, given its view.
+pub fn latest(
+    access: &mut Access<'_>,
+    (view, revision): (ViewId, u32),
+    stream: &str,
+) -> Result<Option<Snapshot>, Stop> {
     // Both are tried before a miss is told, so that one round supplies both.
     let taken = on_request(access, stream);
-    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
-    Ok(newest.chain(taken?).max_by_key(|found| found.version))
+    let newest = ring(access, view, stream)?.into_iter().map(|(_, found)| found);
+    let usable = |found: &Snapshot| found.revision == revision;
+    Ok(newest.chain(taken?).filter(usable).max_by_key(|found| found.version))
 }
 
 /// All of those that the newest ones and those taken on request are, of this revision.
 pub(super) fn newest(
     access: &mut Access<'_>,
+    (view, revision): (ViewId, u32),
     stream: &str,
-    revision: u32,
 ) -> Result<Vec<Snapshot>, Stop> {
     let taken = on_request(access, stream);
-    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
+    let newest = ring(access, view, stream)?.into_iter().map(|(_, found)| found);
     Ok(newest.chain(taken?).filter(|found| found.revision == revision).collect())
 }
 
 /// One that is not the fold's state, and what that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
+    /// The view of its aggregate's snapshots, and the revision that folded it.
+    pub own: (ViewId, u32),
     /// Its stream.
     pub stream: alloc::string::String,
     /// Its version.
@@ -179,29 +193,29 @@ pub struct Wrong {
 
 /// Puts the fold's state where another one is kept.
 pub(super) fn mend(access: &mut Access<'_>, wrong: &Wrong) -> Result<(), Stop> {
-    let Wrong { stream, version, state } = wrong;
+    let Wrong { own: (view, revision), stream, version, state } = wrong;
     let stays = stays_row(stream, *version);
     // All are tried before a miss is told, so that one round supplies them all.
     let taken = on_request(access, stream);
-    let staying = access.row(SNAPSHOTS, &stays).map(|row| row.map(|row| row.into_owned()));
-    let mut newest = ring(access, stream)?;
+    let staying = access.row(*view, &stays).map(|row| row.map(|row| row.into_owned()));
+    let mut newest = ring(access, *view, stream)?;
     let (mut taken, staying) = (taken?, staying?);
     let right = |found: &mut Snapshot| {
-        if found.version == *version {
+        if (found.version, found.revision) == (*version, *revision) {
             found.state.clone_from(state);
         }
     };
     newest.iter_mut().for_each(|(_, found)| right(found));
     taken.iter_mut().for_each(right);
     if !newest.is_empty() {
-        access.put(SNAPSHOTS, &ring_row(stream), &newest)?;
+        access.put(*view, &ring_row(stream), &newest)?;
     }
     if !taken.is_empty() {
         access.put(TAKEN, stream.as_bytes(), &taken)?;
     }
     if let Some(mut found) = staying.and_then(|row| postcard::from_bytes::<Snapshot>(&row).ok()) {
         right(&mut found);
-        access.put(SNAPSHOTS, &stays, &found)?;
+        access.put(*view, &stays, &found)?;
     }
     Ok(())
 }
@@ -221,19 +235,19 @@ pub(super) fn keep(
     Ok(1_i64.saturating_sub_unsigned(beyond as u64))
 }
 
-/// The newest one at or below a version that this revision folded.
+/// The newest one at or below a version that this revision folded, given its view.
 pub(super) fn nearest(
     access: &mut Access<'_>,
+    (view, revision): (ViewId, u32),
     stream: &str,
     version: u64,
-    revision: u32,
 ) -> Result<Option<Snapshot>, Stop> {
     let prefix = [b"k", stream.as_bytes(), b"\0"].concat();
     let after = stays_row(stream, version.saturating_add(1));
-    let staying = access.range(SNAPSHOTS, &prefix, &after, 1);
+    let staying = access.range(view, &prefix, &after, 1);
     let taken = on_request(access, stream);
     // All are tried before a miss is told, so that one round supplies them all.
-    let newest = ring(access, stream)?.into_iter().map(|(_, found)| found);
+    let newest = ring(access, view, stream)?.into_iter().map(|(_, found)| found);
     let staying: Option<Snapshot> =
         staying?.first().and_then(|(_, bytes)| postcard::from_bytes(bytes).ok());
     let usable = |found: &Snapshot| found.version <= version && found.revision == revision;

@@ -15,11 +15,12 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use super::Engine;
-use super::access::{Access, Supplied};
+use super::access::Access;
 use super::pending::{self, Waits, Which};
 use super::propose::{Caused, CommandInput, Decided, Metadata, Preconditions, Proposal};
 use super::refold::Missing;
 use super::settle::{self, Told};
+use super::supplied::Supplied;
 use super::{Doing, doing, done};
 use crate::commit::Cause;
 use crate::errors::{Code, Problem};
@@ -27,6 +28,7 @@ use crate::process::{Ordered, REFUSED, Refused, SETTLED};
 use crate::protocol::{self, Due, EffectCall, Stamp};
 use crate::read::Stop;
 use crate::time::Time;
+use crate::upcast::{self, Unreadable};
 
 /// A wake: what is due by this stamp's clock is done, one command at a time.
 #[derive(Clone, Copy, Debug)]
@@ -141,21 +143,22 @@ impl Engine {
         stamp: &Stamp,
         due: &Asked,
     ) -> Result<Decided, Missing> {
-        let Ordered { aggregate_type, aggregate_id, command, data } = &due.command;
-        let known = self.registry.by_type(aggregate_type).map(|(_, aggregate)| aggregate.spec());
-        let found = known.and_then(|spec| {
-            spec.commands.iter().find(|found| found.name == command).map(|found| (spec, found))
+        let Ordered { aggregate_type, aggregate_id, command, version, data } = &due.command;
+        let known = self.registry.by_type(aggregate_type).map(|(_, aggregate)| aggregate);
+        let found = known.ok_or(Unreadable::Unknown).and_then(|aggregate| {
+            let (command, data) = upcast::command(aggregate, command, *version, data)?;
+            Ok((aggregate.spec(), command, data))
         });
-        let Some((aggregate, command)) = found else {
-            let detail = format!("{aggregate_type} has no command {command}");
-            return Ok(Decided::Rejected(Problem::new(Code::NotFound, detail)));
+        let (aggregate, command, data) = match found {
+            Ok(found) => found,
+            Err(why) => return Ok(Decided::Rejected(unreadable(&due.command, &why))),
         };
         let caused = due.caused();
         let input = CommandInput {
             aggregate,
             command,
             id: aggregate_id,
-            data,
+            data: &data,
             metadata: &due.metadata,
             preconditions: &Preconditions::default(),
             stamp,
@@ -189,6 +192,7 @@ impl Engine {
                     code,
                     detail,
                     data: String::new(),
+                    version: 0,
                 };
                 (REFUSED, serde_json::to_string(&refused))
             }
@@ -205,6 +209,25 @@ impl Engine {
         let told = Told { event_type, data, entropy: None, silent };
         let access = self.access(supplied);
         self.settled(access, supplied, (stamp, &due.caused(), &due.metadata), told)
+    }
+}
+
+/// A command that another module recorded, and that this one can not take: refused by name.
+fn unreadable(ordered: &Ordered, why: &Unreadable) -> Problem {
+    let Ordered { aggregate_type, command, version, .. } = ordered;
+    match why {
+        Unreadable::Unknown => {
+            let detail = format!("{aggregate_type} has no command {command}");
+            Problem::new(Code::NotFound, detail)
+        }
+        Unreadable::Newer => {
+            let detail = format!("{aggregate_type} knows no version {version} of {command}");
+            Problem::new(Code::SchemaConflict, detail)
+        }
+        Unreadable::Failed(why) => {
+            let detail = format!("{command} of version {version} can not be read: {why}");
+            Problem::new(Code::SchemaConflict, detail)
+        }
     }
 }
 

@@ -264,10 +264,16 @@ fn push_errors(out: &mut String, route: &Route) {
     } else {
         READ_ERRORS
     };
+    // Whoever wants a stream's state is told of events that this module can not read.
+    let of_state: &[Code] = match route.action {
+        Action::Command { .. } | Action::Query { .. } | Action::TakeSnapshot { .. } => {
+            &[Code::SchemaConflict]
+        }
+        _ => &[],
+    };
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    for code in
-        general.iter().chain(route.errors).filter(|code| !matches!(code, Code::DeadlineExceeded))
-    {
+    let all = general.iter().chain(route.errors).chain(of_state);
+    for code in all.filter(|code| !matches!(code, Code::DeadlineExceeded)) {
         let names = by_status.entry(code.status()).or_default();
         if !names.contains(&code.name()) {
             names.push(code.name());

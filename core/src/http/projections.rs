@@ -49,6 +49,8 @@ pub fn status(
         None => {
             let row = access.row(engine.faults_view(), spec.name.as_bytes())?;
             let fault: Option<Fault> = row.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+            // One of another module says nothing of this one.
+            let fault = fault.filter(|fault| fault.revision == spec.revision);
             let lost = || "it stopped; the reason is lost".to_string();
             fault.map(|fault| fault.reason).or_else(|| state.stopped.then(lost))
         }

@@ -14,7 +14,7 @@ use crate::commit::Commit;
 use crate::decider::{AggregateSpec, AnyAggregate};
 use crate::engine::snapshots::{self, Snapshot};
 use crate::engine::{
-    Access, Engine, Missing, Wanted, first_position_at, nth_position, postings, split_state,
+    Access, Engine, Missing, StreamRow, Wanted, first_position_at, nth_position, postings,
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
@@ -61,12 +61,13 @@ pub fn state(
         return Err(Stop::Fault("the aggregate is not registered".into()));
     };
     let view = engine.aggregate_view(index);
-    let Some(row) = access.row(view, parsed.id.as_bytes())?.map(Cow::into_owned) else {
+    let current = engine.stream_version(access, spec.aggregate_type, &parsed.id)?;
+    if current == 0 {
         let detail = format!("there is no {} {}", spec.name, parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
-    };
-    let (current, state) = split_state(&row)?;
-    let term = postings::stream_term(&ids::stream_name(spec.aggregate_type, &parsed.id));
+    }
+    let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
+    let term = postings::stream_term(&stream);
     let version = match asked {
         AsOf::Now => current,
         AsOf::Version(version) => version,
@@ -89,14 +90,24 @@ pub fn state(
     if known.is_some_and(|known| known.is_empty() || known.contains(&version)) {
         return Ok(Answer::not_modified(version));
     }
-    let body = if version == current {
-        aggregate.show(&parsed.id, version, state, &mut Reader::new(access, view))?
+    let (row, until) = if version == current {
+        (engine.stream_row(access, index, &parsed.id)?.map(Cow::into_owned), None)
     } else {
         let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version };
         // Both are tried before a miss is told.
-        let state = access.state_at(wanted);
+        let row = access.state_at(wanted);
         let until = nth_position(access, &term, version)?;
-        aggregate.show(&parsed.id, version, &state?, &mut Reader::until(access, view, until))?
+        (Some(row?), Some(until))
+    };
+    let body = match StreamRow::read(&row.unwrap_or_default())? {
+        StreamRow::Blocked(blocked) => return Ok(Answer::problem(&blocked.problem(&stream))),
+        StreamRow::State(_, state) => {
+            let mut reader = match until {
+                Some(until) => Reader::until(access, view, until),
+                None => Reader::new(access, view),
+            };
+            aggregate.show(&parsed.id, version, state, &mut reader)?
+        }
     };
     Ok(Answer::json(body).header("ETag", format!("\"{version}\"")))
 }
@@ -111,18 +122,26 @@ pub fn snapshot(
     let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
         return Err(Stop::Fault("the aggregate is not registered".into()));
     };
+    if !engine.serves(engine.aggregate_view(index)) {
+        let detail = format!("{} is being built; it answers when it is", spec.aggregate_type);
+        return Ok(Answer::problem(&Problem::new(Code::Restarting, detail)));
+    }
     let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
-    let found = snapshots::latest(access, &stream)?;
-    // One that an older revision folded may not fit the state any more: it is not shown.
-    let Some(found) = found.filter(|found| found.revision == spec.revision) else {
+    let own = (engine.snapshots_view(index), spec.revision);
+    let Some(found) = snapshots::latest(access, own, &stream)? else {
         let detail = format!("there is no snapshot of {} {}", spec.name, parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
     let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version: found.version };
     // Both are tried before a miss is told.
-    let state = access.state_at(wanted);
+    let row = access.state_at(wanted);
     access.commits(&[found.position])?;
-    shown(access, aggregate, parsed, &Snapshot { state: state?, ..found })
+    match StreamRow::read(&row?)? {
+        StreamRow::Blocked(blocked) => Ok(Answer::problem(&blocked.problem(&stream))),
+        StreamRow::State(_, state) => {
+            shown(access, aggregate, parsed, &Snapshot { state: state.to_vec(), ..found })
+        }
+    }
 }
 
 /// A snapshot as JSON, with the hash of the commit that it stands at.
@@ -182,17 +201,21 @@ fn take(
     let Some((index, aggregate)) = engine.registry().by_type(spec.aggregate_type) else {
         return Err(Stop::Fault("the aggregate is not registered".into()));
     };
-    let row = access.row(engine.aggregate_view(index), parsed.id.as_bytes())?.map(Cow::into_owned);
+    let row = engine.stream_row(access, index, &parsed.id)?.map(Cow::into_owned);
     let Some(row) = row else {
         let detail = format!("there is no {} {}", spec.name, parsed.id);
         return Ok((Answer::problem(&Problem::new(Code::NotFound, detail)), None));
     };
-    let (version, state) = split_state(&row)?;
     let stream = ids::stream_name(spec.aggregate_type, &parsed.id);
-    let same = |found: &Snapshot| {
-        (found.version, found.revision, found.state.as_slice()) == (version, spec.revision, state)
+    let (version, state) = match StreamRow::read(&row)? {
+        StreamRow::State(version, state) => (version, state),
+        StreamRow::Blocked(blocked) => {
+            return Ok((Answer::problem(&blocked.problem(&stream)), None));
+        }
     };
-    if let Some(found) = snapshots::latest(access, &stream)?.filter(same) {
+    let own = (engine.snapshots_view(index), spec.revision);
+    let same = |found: &Snapshot| (found.version, found.state.as_slice()) == (version, state);
+    if let Some(found) = snapshots::latest(access, own, &stream)?.filter(same) {
         return Ok((shown(access, aggregate, parsed, &found)?, None));
     }
     let index = access.postings_view();

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::answer::Answer;
 use super::process;
 use super::request::Parsed;
-use crate::engine::{Access, Engine, ViewId, snapshots, split_state};
+use crate::engine::{Access, Engine, StreamRow, ViewId, snapshots};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
@@ -38,12 +38,18 @@ pub fn all(
         .and_then(|limit| limit.parse().ok())
         .unwrap_or(LIST_LIMIT_DEFAULT);
     let after = parsed.params.get("after").map(String::as_str).unwrap_or_default();
+    if let Some((kind, _)) = kinds(engine).into_iter().find(|(_, view)| !engine.serves(*view)) {
+        let what = if kind.is_empty() { "the list of streams of other types" } else { kind };
+        let detail = format!("{what} is being built; it answers when it is");
+        return Ok(Answer::problem(&Problem::new(Code::Restarting, detail)));
+    }
     let (rows, next) = aggregates(engine, access, after, limit)?;
     let head = engine.head();
     let streams = head.streams.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let mut body = format!(
         "{{\"totalEvents\":{},\"totalAggregates\":{streams},\"totalSnapshots\":{},\"eventsByType\":{{",
-        head.position, head.snapshots
+        head.position,
+        engine.snapshots_kept()
     );
     for (index, (event_type, count)) in head.events.iter().enumerate() {
         if index > 0 {
@@ -98,7 +104,7 @@ fn aggregates(
             let id = String::from_utf8_lossy(&key).into_owned();
             let name =
                 if aggregate_type.is_empty() { id } else { ids::stream_name(aggregate_type, &id) };
-            rows.push((name, split_state(&bytes)?.0));
+            rows.push((name, StreamRow::read(&bytes)?.version()));
         }
         if rows.len() > limit_rows {
             break;
@@ -118,18 +124,18 @@ pub fn aggregate(
 ) -> Result<Answer, Stop> {
     let (aggregate_type, id) = (parsed.id.as_str(), parsed.second.as_str());
     let stream = ids::stream_name(aggregate_type, id);
-    let row = match engine.registry().by_type(aggregate_type) {
-        Some((index, _)) => access.row(engine.aggregate_view(index), id.as_bytes())?,
-        None => access.row(engine.streams_view(), stream.as_bytes())?,
+    let version = engine.stream_version(access, aggregate_type, id)?;
+    if version == 0 {
+        let detail = format!("there is no stream {stream}");
+        return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
+    }
+    let snapshot = match engine.registry().by_type(aggregate_type) {
+        Some((index, aggregate)) => {
+            let own = (engine.snapshots_view(index), aggregate.spec().revision);
+            snapshots::latest(access, own, &stream)?.map(|snapshot| snapshot.version)
+        }
+        None => None,
     };
-    let Some(row) = row else {
-        return Ok(Answer::problem(&Problem::new(
-            Code::NotFound,
-            format!("there is no stream {stream}"),
-        )));
-    };
-    let (version, _) = split_state(&row)?;
-    let snapshot = snapshots::latest(access, &stream)?.map(|snapshot| snapshot.version);
     let mut body = String::from("{\"aggregate\":");
     push_string(&mut body, &stream);
     let shown = snapshot.map_or_else(|| "null".to_string(), |version| version.to_string());

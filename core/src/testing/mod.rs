@@ -1,8 +1,9 @@
 //! Given, when, then: tests of a domain as data, without a host, a store or a clock.
 //!
-//! Owns three small worlds: a decision over given streams, a projection over given events, and a
-//! process manager that sees given streams and rows. They run the domain's own functions and the engine's own fold. Panics are for tests: nothing that
-//! ships calls this.
+//! Owns four small worlds: a decision over given streams, a projection over given events, a process
+//! manager that sees given streams and rows, and an upcaster given what was recorded. They run the
+//! domain's own functions and the engine's own fold. Panics are for tests: nothing that ships calls
+//! this.
 //!
 //! ```
 //! use foldlog_core::domains::bank::{Account, AccountCommand, AccountEvent};
@@ -19,6 +20,7 @@
 mod decision;
 mod process;
 mod projection;
+mod upcast;
 
 use alloc::format;
 use alloc::string::String;
@@ -28,6 +30,7 @@ use alloc::vec::Vec;
 pub use decision::{Given, Outcome, given};
 pub use process::{Reacting, Reactions, reacting};
 pub use projection::{Projected, projected};
+pub use upcast::{Upcasting, upcast, upcast_command};
 
 use crate::time::Time;
 

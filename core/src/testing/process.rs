@@ -18,6 +18,7 @@ use crate::projection::Projection;
 use crate::read::Stop;
 use crate::record::{Decoded, Record};
 use crate::tagged;
+use crate::upcast;
 
 /// What a process manager can see.
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl<M: ProcessManager> Reacting<M> {
         }
         let event = Event {
             event_type: event_type.as_str().into(),
+            schema_version: upcast::stated(A::UPCASTS, &event_type).map(Into::into),
             stream: stream.into(),
             version: 1,
             data: &data,
@@ -91,7 +93,7 @@ impl<M: ProcessManager> Reacting<M> {
 
     /// When one of its commands was refused.
     pub fn when_refused(mut self, command: &Ordered, code: Code) -> Reactions {
-        let Ordered { aggregate_type, aggregate_id, command, data } = command.clone();
+        let Ordered { aggregate_type, aggregate_id, command, version, data } = command.clone();
         let (manager, code) = (M::SPEC.name.to_string(), code.name().to_string());
         let refused = Refused {
             manager,
@@ -103,6 +105,7 @@ impl<M: ProcessManager> Reacting<M> {
             code,
             detail: String::new(),
             data,
+            version,
         };
         settled(M::refused(&refused, &mut Sight::new(&mut self.others, NOW, self.depth)))
     }
@@ -153,8 +156,9 @@ impl Reactions {
 /// A reaction on one line.
 fn shown(reaction: &Reaction) -> String {
     let ordered = |ordered: &Ordered| {
-        let Ordered { aggregate_type, aggregate_id, command, data } = ordered;
-        format!("{} {command} {data}", ids::stream_name(aggregate_type, aggregate_id))
+        let Ordered { aggregate_type, aggregate_id, command, version, data } = ordered;
+        let version = if *version == 1 { String::new() } else { format!(" {version}") };
+        format!("{} {command}{version} {data}", ids::stream_name(aggregate_type, aggregate_id))
     };
     match reaction {
         Reaction::Command(command) => format!("command {}", ordered(command)),

@@ -24,6 +24,7 @@ use crate::protocol::OpenSettings;
 use crate::registry::Registry;
 use crate::tagged;
 use crate::time::Time;
+use crate::upcast;
 
 /// A projection's past.
 #[derive(Debug)]
@@ -78,26 +79,47 @@ impl<P: Projection> Projected<P> {
         for event in events {
             let (name, data) = tagged::write(&event)
                 .unwrap_or_else(|e| panic!("an event can not be written: {e}"));
-            self.position = self.position.saturating_add(1);
-            let version = self.versions.entry(stream.clone()).or_default();
-            *version = version.saturating_add(1);
-            let event = Event {
-                event_type: Cow::Owned(name),
-                stream: Cow::Borrowed(&stream),
-                version: *version,
-                data: &data,
-                ..Event::default()
-            };
-            let commit = Commit {
-                position: self.position,
-                time: self.time.to_iso().into(),
-                events: vec![event],
-                ..Commit::default()
-            };
-            let line = commit.line();
-            self.store(self.position, self.position, &line);
+            let schema_version = upcast::stated(A::UPCASTS, &name);
+            self.happened(&stream, &name, schema_version, &data);
         }
         self
+    }
+
+    /// This event happened, as an older module recorded it.
+    #[must_use]
+    pub fn given_recorded<A: Aggregate>(
+        mut self,
+        id: &str,
+        (event_type, major): (&str, u32),
+        data: &str,
+    ) -> Self {
+        let stream = ids::stream_name(A::SPEC.aggregate_type, id);
+        let data = json::minify(data.as_bytes())
+            .unwrap_or_else(|e| panic!("the recorded data are no JSON: {e}"));
+        self.happened(&stream, event_type, Some(format!("{major}.0.0")), &data);
+        self
+    }
+
+    fn happened(&mut self, stream: &str, name: &str, schema: Option<String>, data: &str) {
+        self.position = self.position.saturating_add(1);
+        let version = self.versions.entry(stream.into()).or_default();
+        *version = version.saturating_add(1);
+        let event = Event {
+            event_type: Cow::Borrowed(name),
+            schema_version: schema.map(Cow::Owned),
+            stream: Cow::Borrowed(stream),
+            version: *version,
+            data,
+            ..Event::default()
+        };
+        let commit = Commit {
+            position: self.position,
+            time: self.time.to_iso().into(),
+            events: vec![event],
+            ..Commit::default()
+        };
+        let line = commit.line();
+        self.store(self.position, self.position, &line);
     }
 
     fn store(&mut self, first: u64, last: u64, line: &str) {

@@ -185,7 +185,9 @@ fn nothing_is_attempted_whose_commit_is_not_stored() {
         for way in [Way::Fails, Way::DoneButUnknown, Way::Full] {
             let durable = Rc::new(RefCell::new(MemoryStore::default()));
             let script = Rc::new(RefCell::new(Script::new(at, way, 0)));
-            let mut bank = setup().open(FaultStore::new(&durable, &script));
+            let (clock, config) = (Clock::at(NEW_YEAR_MS), setup().config());
+            let store = FaultStore::new(&durable, &script);
+            let mut bank = Partition::new(Linked(letters), store, clock.clone(), config);
             for n in 0..3 {
                 kit::run(&mut bank, post(&format!("l-{n}")));
                 let due = bank.take_effects();
@@ -201,6 +203,8 @@ fn nothing_is_attempted_whose_commit_is_not_stored() {
             // Faults are over: all that is in the log comes to its end.
             script.borrow_mut().at = 0;
             for _ in 0..8 {
+                // What failed is tried again after a wait.
+                clock.now.set(clock.now.get() + 60_000);
                 kit::run(&mut bank, get("/health"));
                 bank.work();
                 for effect in bank.take_effects() {

@@ -24,3 +24,4 @@ mod stores;
 mod supervise;
 mod traps;
 mod travel;
+mod versions;

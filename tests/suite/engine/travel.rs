@@ -121,7 +121,7 @@ fn the_newest_three_snapshots_and_each_of_500_events_are_kept() {
     }
     bank.checkpoint().expect("a checkpoint is stored");
     let rows: Vec<_> =
-        bank.store().rows.iter().filter(|(view, _)| view.name == "~snapshots").collect();
+        bank.store().rows.iter().filter(|(view, _)| view.name.starts_with("~snapshots:")).collect();
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].1.len(), 1 + 2, "one row of the newest, and versions 500 and 1,000");
 }
@@ -131,7 +131,7 @@ fn the_newest_three_snapshots_and_each_of_500_events_are_kept() {
 #[test]
 fn of_each_500_events_one_snapshot_stays_whatever_the_interval() {
     let kept = |store: &MemoryStore| -> Vec<u64> {
-        let all = store.rows.iter().filter(|(view, _)| view.name == "~snapshots");
+        let all = store.rows.iter().filter(|(view, _)| view.name.starts_with("~snapshots:"));
         let keys = all.flat_map(|(_, rows)| rows.keys()).filter(|key| key.starts_with(b"k"));
         let version = |key: &Vec<u8>| {
             let last = key.last_chunk::<8>().expect("a version");
@@ -206,7 +206,8 @@ fn a_snapshot_that_can_not_be_read_is_not_used() {
     }
     bank.checkpoint().expect("a checkpoint is stored");
     let mut store = bank.store().clone();
-    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name == "~snapshots") {
+    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name.starts_with("~snapshots:"))
+    {
         rows.values_mut().for_each(|value| *value = vec![0xff; 9]);
     }
     let mut bank = setup.open(store);
@@ -220,11 +221,11 @@ fn a_snapshot_that_can_not_be_read_is_not_used() {
 /// A store in which a snapshot's balance is another one; `taken` is one taken on request.
 fn lying(store: &MemoryStore, version: u64, taken: bool) -> MemoryStore {
     let mut store = store.clone();
-    let name = if taken { "~snapshots-taken" } else { "~snapshots" };
+    let name = if taken { "~snapshots-taken" } else { "~snapshots:" };
     // Balance, then what follows, as a state is written: 4 more than its version, in one byte.
     let right = [u8::try_from(version + 4).expect("a small balance"), 1];
     let mut lies = 0;
-    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name == name) {
+    for (_, rows) in store.rows.iter_mut().filter(|(view, _)| view.name.starts_with(name)) {
         for value in rows.values_mut() {
             let found = value.windows(2).position(|bytes| bytes == right);
             if let Some(at) = found {

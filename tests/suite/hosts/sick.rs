@@ -194,21 +194,26 @@ fn a_full_disk_is_told_by_health() {
     for target in ["/p/full/commands/open-account", "/commands/open-account"] {
         assert_eq!(host.post(target, r#"{"accountId":"a"}"#).status, 201);
     }
-    let deposit = |target: &str| {
+    let deposit = |target: &str, notes: usize| {
         let request = Request::post(target, r#"{"accountId":"a","amount":1}"#);
         let note = "lorem ipsum ".repeat(20);
-        (0..12).fold(request, |request, k| request.header(&format!("Foldlog-Meta-N-{k}"), &note))
+        (0..notes).fold(request, |request, k| request.header(&format!("Foldlog-Meta-N-{k}"), &note))
     };
     let (full, neighbour) = ("/p/full/commands/deposit", "/commands/deposit");
-    let mut done = 0;
-    let refused = loop {
-        let answer = host.send(&deposit(full));
-        if answer.status != 200 {
-            break answer;
-        }
-        done += 1;
-        assert!(done < 10_000, "it does not fill up");
-    };
+    // Large commits until none fits, then small ones: not even a checkpoint finds room any more.
+    let (mut done, mut refused) = (0, None);
+    for notes in [12, 0, 0, 0] {
+        refused = loop {
+            let answer = host.send(&deposit(full, notes));
+            if answer.status != 200 {
+                break Some(answer);
+            }
+            done += 1;
+            assert!(done < 10_000, "it does not fill up");
+        };
+        thread::sleep(Duration::from_millis(800));
+    }
+    let refused = refused.unwrap_or_else(|| panic!("it does not fill up"));
     assert_eq!((refused.status, refused.code().as_str()), (507, "storage-full"));
     for _ in 0..20 {
         let read = host.get("/p/full/queries/account/a");
@@ -220,8 +225,8 @@ fn a_full_disk_is_told_by_health() {
         assert!(said["position"].as_u64() > Some(done), "its guest is asked: {said}");
         let stats = host.get("/p/full/stats").json();
         assert!(stats["restarts"].as_u64() > Some(0), "{stats}");
-        assert_eq!(host.send(&deposit(full)).status, 507);
-        assert_eq!(host.send(&deposit(neighbour)).status, 200);
+        assert_eq!(host.send(&deposit(full, 0)).status, 507);
+        assert_eq!(host.send(&deposit(neighbour, 0)).status, 200);
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(metric(&mut host, "foldlog_partition_down{partition=\"full\"}"), Some(2));

@@ -41,7 +41,7 @@ fn a_row_that_is_not_the_fold_is_found_and_named() {
         host.stop();
         let file = host.sqlite();
         assert_eq!(findings(&file), (Some(0), vec![]), "{kind:?}, untouched");
-        let views = ["AccountBalances", "BankAccount", "postings", "~snapshots"];
+        let views = ["AccountBalances", "BankAccount", "postings", "~snapshots:BankAccount"];
         for view in views.into_iter().chain(["~snapshots-taken"]) {
             for sealed in [true, false] {
                 let raw = Connection::open(&file).expect("the file opens");

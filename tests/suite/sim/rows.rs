@@ -28,7 +28,7 @@ pub fn cut(stored: &MemoryStore, setup: &Setup) -> Checked<()> {
     let folded = bank.store();
     let digested = |store: &MemoryStore| -> BTreeMap<_, _> {
         let views = store.rows.iter().filter(|(v, rows)| {
-            (v.name == "~snapshots" || !v.name.starts_with('~')) && !rows.is_empty()
+            (v.name.starts_with("~snapshots:") || !v.name.starts_with('~')) && !rows.is_empty()
         });
         views.map(|(view, rows)| (view.clone(), rows.clone())).collect()
     };

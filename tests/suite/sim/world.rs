@@ -142,7 +142,9 @@ impl Shared {
             }
         }
         if self.broken(Sabotage::OffByOneSnapshot) {
-            for (_, rows) in write.rows.iter_mut().filter(|(v, _)| v.name == "~snapshots") {
+            for (_, rows) in
+                write.rows.iter_mut().filter(|(v, _)| v.name.starts_with("~snapshots:"))
+            {
                 for value in rows.iter_mut().filter_map(|(_, value)| value.as_mut()) {
                     // The last byte of a state is a count of transactions.
                     if let Some(last) = value.last_mut() {

@@ -293,15 +293,6 @@ pub(super) fn movement(event: &AccountEvent) -> Option<(&'static str, u64)> {
     }
 }
 
-/// The event of a record of the bank; `None` when it is another aggregate's or of unknown type.
-pub(super) fn event_of<'a>(record: &Record<'a>) -> Result<Option<&'a AccountEvent>, Stop> {
-    let ours = record.aggregate_type == Account::SPEC.aggregate_type;
-    if !ours || !Account::SPEC.events.contains(&record.event_type()) {
-        return Ok(None);
-    }
-    record.decode().map(Some).map_err(Stop::Fault)
-}
-
 /// Read back from the account's end. Opening, closing and what a transfer frees are no
 /// transactions: each page is twice as long as the one before, and there are few pages.
 fn push_transactions(
@@ -320,7 +311,9 @@ fn push_transactions(
         let aggregate = Account::SPEC.aggregate_type;
         let positions = reader.stream_positions_before(aggregate, id, before, page)?;
         reader.records(&positions, |record| {
-            let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
+            let Some((kind, amount)) = record.event_of::<Account>()?.and_then(movement) else {
+                return Ok(());
+            };
             if shown < wanted {
                 push_transaction(out, record, (kind, amount), shown == 0);
                 shown = shown.saturating_add(1);

@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{AccountEvent, event_of, movement};
+use super::account::{Account, AccountEvent, movement};
 use crate::json::push_string;
 use crate::projection::{Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
@@ -32,7 +32,7 @@ impl Projection for AccountBalances {
     };
 
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
-        let Some(event) = event_of(record)? else { return Ok(()) };
+        let Some(event) = record.event_of::<Account>()? else { return Ok(()) };
         let key = record.aggregate_id.as_bytes();
         let before = rows.get::<Balance>(key)?.map_or(0, |row| row.balance);
         let balance = match *event {

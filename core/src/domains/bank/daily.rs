@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{AccountEvent, event_of, movement};
+use super::account::{Account, AccountEvent, movement};
 use crate::projection::{Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
 use crate::record::Record;
@@ -87,7 +87,7 @@ impl Projection for DailySummary {
     };
 
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
-        let (deposit, withdrawal) = match event_of(record)? {
+        let (deposit, withdrawal) = match record.event_of::<Account>()? {
             Some(AccountEvent::AccountOpened { initial_balance }) => (*initial_balance, 0),
             Some(event) => match movement(event) {
                 Some(("deposit", amount)) => (amount, 0),

@@ -5,7 +5,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::account::{event_of, movement};
+use super::account::{Account, movement};
 use crate::json::push_string;
 use crate::limits::PAGE_BYTES_MAX;
 use crate::projection::{Page, Projection, ProjectionSpec, Rendered};
@@ -26,7 +26,7 @@ impl Projection for TransactionHistory {
     };
 
     fn apply(record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
-        match event_of(record)?.and_then(movement) {
+        match record.event_of::<Account>()?.and_then(movement) {
             Some(_) => rows.append_position(LIST, record.position),
             None => Ok(()),
         }
@@ -41,7 +41,9 @@ impl Projection for TransactionHistory {
         let mut json = String::from("{\"transactions\":[");
         let (mut last, mut empty) = (after, true);
         reader.records(&positions, |record| {
-            let Some((kind, amount)) = event_of(record)?.and_then(movement) else { return Ok(()) };
+            let Some((kind, amount)) = record.event_of::<Account>()?.and_then(movement) else {
+                return Ok(());
+            };
             if json.len() > PAGE_BYTES_MAX {
                 more = true;
                 return Ok(());
