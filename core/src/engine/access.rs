@@ -6,7 +6,7 @@
 //! Invariant: an attempt changes nothing but its own overlay, so it may be repeated at will.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -22,6 +22,9 @@ use super::supplied::Supplied;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
+
+/// Rows in memory that are looked at to tell how large a page to ask the store for.
+const DELETED_MAX: usize = 1_000;
 
 /// A commit that is taken in but not yet stored.
 #[derive(Clone, Debug)]
@@ -221,6 +224,8 @@ impl<'e> Access<'e> {
         let mut after = after.to_vec();
         // A page of the store may lose rows to deletions in memory: read on until there are enough.
         loop {
+            let start = if after.as_slice() > prefix { after.as_slice() } else { prefix };
+            let limit = limit.saturating_add(self.deleted_from(view, prefix, start, limit_rows));
             let query = Query::Rows {
                 view: self.views.stored(view),
                 after_key: after.clone(),
@@ -231,32 +236,54 @@ impl<'e> Access<'e> {
                 self.misses.insert(query);
                 return Err(Stop::Miss);
             };
-            let end = (stored.len() >= limit_rows)
-                .then(|| stored.last().map(|(key, _)| key.clone()))
-                .flatten();
-            let mut merged: BTreeMap<Vec<u8>, Vec<u8>> = stored.iter().cloned().collect();
-            let within = |key: &[u8]| {
-                key > after.as_slice()
-                    && key.starts_with(prefix)
-                    && end.as_deref().is_none_or(|end| key <= end)
-            };
-            let start = if after.as_slice() > prefix { after.as_slice() } else { prefix };
+            let is_all = stored.len() < usize::try_from(limit).unwrap_or(usize::MAX);
+            let end = if is_all { None } else { stored.last().map(|(key, _)| key.clone()) };
             let changed = self.cache.changed_from(view, start).take_while(|(key, _)| {
                 key.starts_with(prefix) && end.as_deref().is_none_or(|end| *key <= end)
             });
-            for (key, row) in changed.filter(|(key, _)| within(key)) {
-                match row.to_value() {
-                    Some(value) => merged.insert(key.to_vec(), value),
-                    None => merged.remove(key),
-                };
-            }
-            found.extend(merged);
+            merge(
+                stored,
+                changed.filter(|(key, _)| *key > after.as_slice()),
+                limit_rows,
+                &mut found,
+            );
             match end {
                 Some(end) if found.len() < limit_rows => after = end,
-                _ => break,
+                _ => return Ok(found),
             }
         }
-        found.truncate(limit_rows);
+    }
+
+    /// How many rows of the store's next page are surely deleted in memory, about.
+    fn deleted_from(&self, view: ViewId, prefix: &[u8], start: &[u8], wanted: usize) -> u32 {
+        let (mut there, mut deleted) = (0_usize, 0_u32);
+        let changed = self.cache.changed_from(view, start).take(DELETED_MAX);
+        for (_, row) in changed.take_while(|(key, _)| key.starts_with(prefix)) {
+            match row {
+                Row::Absent => deleted = deleted.saturating_add(1),
+                _ => there = there.saturating_add(1),
+            }
+            if there >= wanted {
+                break;
+            }
+        }
+        deleted
+    }
+
+    /// The first rows of a queue beyond `after`: of rows that are deleted from its front as they
+    /// are done. What is known to be deleted is not looked through again.
+    pub(super) fn front(
+        &mut self,
+        view: ViewId,
+        prefix: &[u8],
+        after: &[u8],
+        limit: u32,
+    ) -> Result<Vec<KeyValue>, Stop> {
+        let start = self.cache.gaps.borrow().past(view, after).to_vec();
+        let found = self.range(view, prefix, &start, limit)?;
+        if let Some((first, _)) = found.first() {
+            self.cache.gaps.borrow_mut().note(view, after, first);
+        }
         Ok(found)
     }
 
@@ -339,5 +366,26 @@ impl<'e> Access<'e> {
         }
         first.truncate(limit_lines);
         Ok(first)
+    }
+}
+
+/// Adds rows in order, up to `limit` in all; those that changed in memory instead of the stored.
+fn merge<'a>(
+    stored: &[KeyValue],
+    changed: impl Iterator<Item = (&'a [u8], &'a Row)>,
+    limit: usize,
+    found: &mut Vec<KeyValue>,
+) {
+    let (mut stored, mut changed) = (stored.iter().peekable(), changed.peekable());
+    while found.len() < limit {
+        let next = changed.peek().map(|(key, _)| *key);
+        if let Some(row) = stored.next_if(|row| next.is_none_or(|key| row.0.as_slice() < key)) {
+            found.push(row.clone());
+        } else if let Some((key, value)) = changed.next() {
+            found.extend(value.to_value().map(|value| (key.to_vec(), value)));
+            stored.next_if(|row| row.0 == key);
+        } else {
+            break;
+        }
     }
 }

@@ -10,12 +10,14 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::hash::{BuildHasher, Hasher};
 use core::mem;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::gaps::Gaps;
 use super::postings::{Appended, List};
 
 /// What is known of a row.
@@ -136,6 +138,8 @@ pub struct Cache {
     clean_bytes: usize,
     bytes_max: usize,
     hasher: FixedState,
+    /// Noted by whoever looks, which changes nothing that is told.
+    pub(super) gaps: RefCell<Gaps>,
 }
 
 fn hash_of(hasher: &FixedState, key: KeyRef<'_>) -> u64 {
@@ -157,6 +161,7 @@ impl Cache {
             clean_bytes: 0,
             bytes_max,
             hasher: FixedState::with_seed(seed),
+            gaps: RefCell::default(),
         }
     }
 
@@ -226,6 +231,9 @@ impl Cache {
         match self.find(key) {
             Some(id) => self.change_slot(id, value),
             None => {
+                if value.is_some() {
+                    self.gaps.get_mut().written(key.view, key.bytes);
+                }
                 self.insert(key, value.map(<[u8]>::to_vec).into(), true);
             }
         }
@@ -233,8 +241,15 @@ impl Cache {
 
     /// Takes a change of the row in a slot in.
     pub fn change_slot(&mut self, id: SlotId, value: Option<&[u8]>) {
-        let Some(slot) = self.slot_mut(id) else { return };
+        let Some(slot) =
+            self.slots.get_mut(usize::try_from(id).unwrap_or(usize::MAX)).and_then(Option::as_mut)
+        else {
+            return;
+        };
         let before = slot.cost();
+        if value.is_some() && matches!(slot.row, Row::Absent) {
+            self.gaps.get_mut().written(slot.view, slot.key.get());
+        }
         match (&mut slot.row, value) {
             // A value mostly keeps its size: its room is used again.
             (Row::Bytes(bytes), Some(value)) => {

@@ -16,6 +16,7 @@ mod apply;
 mod build;
 mod cache;
 mod checkpoint;
+mod gaps;
 mod generations;
 mod keys;
 mod open;

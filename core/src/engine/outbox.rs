@@ -181,7 +181,7 @@ pub fn call(access: &mut Access<'_>, which: Which) -> Result<Option<Call>, Stop>
 
 /// Those that fall due first, and when.
 pub fn first(access: &mut Access<'_>, limit: u32) -> Result<Vec<(Time, Which)>, Stop> {
-    let rows = access.range(OUTBOX, ORDER, ORDER, limit)?;
+    let rows = access.front(OUTBOX, ORDER, ORDER, limit)?;
     let order = |key: &[u8]| {
         let next = key.get(1..)?.first_chunk::<8>()?;
         Some((Time(u64::from_be_bytes(*next)), place(key, 9)?))

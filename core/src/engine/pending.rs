@@ -344,7 +344,7 @@ pub fn waits(access: &mut Access<'_>, which: Which) -> Result<Option<Waits>, Sto
 pub fn first(access: &mut Access<'_>, after: Option<Due>) -> Result<Option<Due>, Stop> {
     let after =
         after.map_or_else(|| ORDER.to_vec(), |due| order_key(due.at, (due.position, due.n)));
-    let rows = access.range(PENDING, ORDER, &after, 1)?;
+    let rows = access.front(PENDING, ORDER, &after, 1)?;
     let first = rows.first().map(|(key, _)| order_of(key).ok_or_else(|| broken("its order")));
     first.transpose()
 }

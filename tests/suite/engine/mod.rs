@@ -10,6 +10,7 @@ mod keys;
 pub mod kit;
 mod letters;
 mod quarantine;
+mod queues;
 mod reader;
 mod reads;
 mod rebuild;

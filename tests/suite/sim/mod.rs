@@ -65,7 +65,7 @@ fn histories_keep_every_promise() {
         println!("{:?}", play(&plan).unwrap_or_else(|what| panic!("{what}\n{}", repeat(seed))));
         return;
     }
-    let seeds = number("SIM_SEEDS").unwrap_or(100);
+    let seeds = number("SIM_SEEDS").unwrap_or(2_000);
     let total = all(seeds, |seed| play(&Plan::of(seed)));
     println!("{seeds} histories: {total:?}");
     // Runs that never met a fault would prove nothing about it.

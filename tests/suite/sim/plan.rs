@@ -42,11 +42,10 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         random.next();
-        // Longer ones take minutes each: waking looks through rows that are gone but not yet stored.
         let long = seed % 100 == 99;
         let mut plan = Self {
             seed,
-            events: if long { 16_000 } else { 20 + random.below(160) },
+            events: if long { 100_000 } else { 20 + random.below(160) },
             steps: if long { 3_000 } else { 400 },
             batch_max: if long { 500 } else { 1 + random.below(6) },
             accounts: if long { 200 } else { 2 + random.below(8) },
