@@ -4,7 +4,8 @@
 #
 #   wasm/build.sh guest          build/guest.wasm, the module that both hosts run
 #   wasm/build.sh guest-faults   what only tests run: build/guest-faults.wasm, the same with faults
-#                                to inject, and build/lending/, a domain of a user's own
+#                                to inject, and build/lending/, a domain of a user's own, and
+#                                build/lending-next/, the same a year later
 #   wasm/build.sh reproduce      builds the guest once more, from nothing: the bytes must be the same
 #   wasm/build.sh worker         build/worker/, all that wrangler or workerd loads
 #   wasm/build.sh domain DIR OUT  OUT/guest.wasm of the crate in DIR and, once the Worker is built,
@@ -138,9 +139,11 @@ case ${1:-} in
 guest) wasm/setup.sh guest; environment; guest ;;
 guest-faults)
     wasm/setup.sh guest; environment; guest_faults
-    crate=$PWD/tests/example-domain out=$PWD/build/lending
-    mkdir -p "$out"
-    domain ;;
+    for edition in "" -next; do
+        crate=$PWD/tests/example-domain$edition out=$PWD/build/lending$edition
+        mkdir -p "$out"
+        domain
+    done ;;
 reproduce) wasm/setup.sh guest; environment; guest; reproduce ;;
 worker) wasm/setup.sh worker; environment; guest; worker ;;
 domain) wasm/setup.sh guest; environment; domain ;;

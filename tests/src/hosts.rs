@@ -199,6 +199,12 @@ impl Host {
         }
     }
 
+    /// The same with another guest.
+    pub fn restart_with(&mut self, guest: PathBuf) {
+        self.setup.guest = Some(guest);
+        self.restart();
+    }
+
     /// The process id.
     pub fn pid(&self) -> Option<u32> {
         match &self.running {

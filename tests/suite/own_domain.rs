@@ -83,13 +83,19 @@ fn the_document_shows_the_code_that_is_tested() {
     let crate_dir = root().join("tests/example-domain");
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
     let text = read(&root().join("docs/your-domain.md"));
-    let sources: String = ["src/lib.rs", "src/book.rs", "src/loans.rs", "src/reminders.rs"]
-        .map(|name| read(&crate_dir.join(name)))
-        .join("\n");
-    let rust = blocks(&text, "rust");
-    assert!(rust.len() >= 7, "{} blocks of Rust", rust.len());
-    for block in rust {
-        assert!(sources.contains(block.trim_end()), "not in the crate:\n{block}");
+    let sources = |crate_dir: &Path| -> String {
+        ["src/lib.rs", "src/book.rs", "src/loans.rs", "src/reminders.rs"]
+            .map(|name| read(&crate_dir.join(name)))
+            .join("\n")
+    };
+    let (start, change) = text.split_once("\n## Change it\n").expect("a section on changes");
+    let next = root().join("tests/example-domain-next");
+    for (text, crate_dir, least) in [(start, &crate_dir, 7), (change, &next, 4)] {
+        let (sources, rust) = (sources(crate_dir), blocks(text, "rust"));
+        assert!(rust.len() >= least, "{} blocks of Rust", rust.len());
+        for block in rust {
+            assert!(sources.contains(block.trim_end()), "not in the crate:\n{block}");
+        }
     }
     let manifest = read(&crate_dir.join("Cargo.toml")).replace("../../", "../foldlog/");
     let manifests = blocks(&text, "toml");

@@ -84,8 +84,11 @@ pub fn describe<S: Spawn>(spawn: &mut S) -> Result<Description, Failure> {
 /// What a trap leaves out, as [`Bulk::open`] takes it.
 pub fn quarantine_of(trap: &super::Trap) -> Option<Quarantine> {
     let (what, position) = crate::engine::trapped(trap.progress)?;
-    let mut reason = String::from("trapped: ");
-    reason.push_str(&trap.detail);
+    let reason = match what {
+        // It becomes part of a row, so every host says the same.
+        Quarantined::Stream => String::from("the module trapped on it"),
+        _ => String::from("trapped: ") + &trap.detail,
+    };
     Some(Quarantine { what, position, reason })
 }
 

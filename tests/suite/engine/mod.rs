@@ -25,4 +25,4 @@ mod stores;
 mod supervise;
 mod traps;
 mod travel;
-mod versions;
+pub mod versions;

@@ -4,7 +4,7 @@
 //! Reading order: the story of one change and back, what fails, then `changes` by chance.
 
 mod changes;
-mod tills;
+pub mod tills;
 
 use foldlog_core::driver::{MemoryStore, OwnedRequest};
 use foldlog_core::registry::Registry;

@@ -22,7 +22,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// A golden file's text, made by `make` when it is not there yet and that was asked for.
-fn text(name: &str, make: impl FnOnce() -> String) -> String {
+pub(super) fn text(name: &str, make: impl FnOnce() -> String) -> String {
     let path = golden(name);
     if let Ok(text) = std::fs::read_to_string(&path) {
         return text;

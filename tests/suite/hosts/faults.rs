@@ -164,6 +164,48 @@ fn a_broken_projection(kind: Kind, command: &str) {
     }
 }
 
+/// Law 9 for a state that traps on what is stored: its stream answers by name, all else goes on.
+fn a_broken_stream(kind: Kind) {
+    let mut host = started(kind);
+    for (command, id) in [("tick", "c"), ("break-stream", "c"), ("tick", "d")] {
+        let done = host.send(&chaos(command, id));
+        assert!(matches!(done.status, 200 | 201), "{kind:?}: {command}: {}", done.text());
+    }
+    for restart in ["a kill", "another kill"] {
+        host.kill_9();
+        host.restart();
+        let when = format!("{kind:?}, after {restart}");
+        let asked = host.get("/queries/chaos/c");
+        let told = host.send(&chaos("tick", "c"));
+        for answer in [asked, told] {
+            let text = answer.text();
+            assert_eq!(
+                (answer.status, &*answer.code()),
+                (409, "schema-conflict"),
+                "{when}: {text}"
+            );
+            assert!(text.contains("evt-002 (FuseSet 1.0.0)"), "{when}: {text}");
+            assert!(text.contains("the module trapped on it"), "{when}: {text}");
+        }
+        assert_eq!(host.get("/queries/chaos/c?atVersion=1").status, 200, "{when}");
+        assert_eq!(host.send(&chaos("tick", "d")).status, 200, "{when}");
+        assert_eq!(host.get("/health").status, 200, "{when}");
+    }
+    let other = host.send(&chaos("break-stream", "d"));
+    assert_eq!(other.status, 200, "{kind:?}: {}", other.text());
+    assert_eq!(host.get("/queries/chaos/d").json()["version"], 4, "{kind:?}: its own instance");
+}
+
+#[test]
+fn a_trapping_state_on_native() {
+    a_broken_stream(Kind::Native);
+}
+
+#[test]
+fn a_trapping_state_on_the_worker() {
+    a_broken_stream(Kind::Worker);
+}
+
 #[test]
 fn a_trapping_projection_on_native() {
     a_broken_projection(Kind::Native, "break-projection-by-trap");

@@ -3,9 +3,10 @@
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
 //! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
 //! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
-//! manager asks of it), `partitions` (many of them), `sick` (some that can not work), `wakes` (what
-//! happens though nobody asks), `beside` (reads and commands at once), `large` (a partition that
-//! does not fit in memory), `lss` (the file as any SQL tool sees it).
+//! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
+//! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `beside`
+//! (reads and commands at once), `large` (a partition that does not fit in memory), `lss` (the file
+//! as any SQL tool sees it).
 
 mod load;
 
@@ -19,6 +20,7 @@ mod at;
 
 mod faults;
 mod orders;
+mod versions;
 mod partitions;
 mod sick;
 mod wakes;

@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub enum ChaosCommand {
     BreakProjectionByTrap {},
     /// Makes an event on which the read model returns an error.
     BreakProjectionByError {},
+    /// Makes an event on which the stream's state traps, in every other instance.
+    BreakStream {},
     /// Makes a harmless event.
     Tick {},
     /// Makes an event to which a manager reacts with this very command.
@@ -79,7 +82,12 @@ pub enum ChaosEvent {
     TickOrdered {},
     /// It orders `Tick` for later.
     LateOrdered {},
+    /// The state traps on it, but in the instance that made it.
+    FuseSet {},
 }
+
+/// This instance set a fuse: evolving must not trap yet.
+static FUSED: AtomicBool = AtomicBool::new(false);
 
 const ID: Field = Field { name: "chaosId", kind: FieldKind::Id, optional: false, doc: "Which" };
 
@@ -112,6 +120,7 @@ impl Aggregate for Chaos {
             "LookOrdered",
             "TickOrdered",
             "LateOrdered",
+            "FuseSet",
         ],
         commands: &[
             command("Trap", "trap"),
@@ -119,6 +128,7 @@ impl Aggregate for Chaos {
             command("Loop", "loop"),
             command("BreakProjectionByTrap", "break-projection-by-trap"),
             command("BreakProjectionByError", "break-projection-by-error"),
+            command("BreakStream", "break-stream"),
             command("Tick", "tick"),
             command("Echo", "echo"),
             command("Recall", "recall"),
@@ -153,6 +163,10 @@ impl Aggregate for Chaos {
             },
             ChaosCommand::BreakProjectionByTrap {} => Ok(vec![ChaosEvent::TrapSet {}]),
             ChaosCommand::BreakProjectionByError {} => Ok(vec![ChaosEvent::ErrorSet {}]),
+            ChaosCommand::BreakStream {} => {
+                FUSED.store(true, Ordering::Relaxed);
+                Ok(vec![ChaosEvent::FuseSet {}])
+            }
             ChaosCommand::Tick {} => Ok(vec![ChaosEvent::Ticked {}]),
             ChaosCommand::Echo {} => Ok(vec![ChaosEvent::Echoed {}]),
             ChaosCommand::OrderTrap {} => Ok(vec![ChaosEvent::TrapOrdered {}]),
@@ -166,7 +180,11 @@ impl Aggregate for Chaos {
         }
     }
 
-    fn evolve(state: &mut u64, _: &ChaosEvent) {
+    #[expect(clippy::panic, reason = "this is what it is for")]
+    fn evolve(state: &mut u64, event: &ChaosEvent) {
+        if matches!(event, ChaosEvent::FuseSet {}) && !FUSED.load(Ordering::Relaxed) {
+            panic!("asked to");
+        }
         *state = state.saturating_add(1);
     }
 
