@@ -57,6 +57,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Whether [`Self::slice`] should be called now; `Some` with a number: in so many microseconds.
     pub(super) fn slices_due(&mut self) -> Option<u64> {
         let behind = self.live.as_ref().map_or(self.slices.lost, |live| live.behind);
+        // Of a log that is held too: rows follow from it, and reads go on.
         if !behind || self.config.test_stamps.is_some() {
             return None;
         }

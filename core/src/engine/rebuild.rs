@@ -232,6 +232,7 @@ impl Engine {
         let mut faults: Vec<(ViewId, Fault)> = Vec::new();
         let mut missed = false;
         for record in Record::all(commit, time, &room) {
+            let known = self.registry.by_type(record.aggregate_type);
             for target in targets {
                 if faults.iter().any(|(faulted, _)| *faulted == target.view) {
                     continue;
@@ -240,8 +241,8 @@ impl Engine {
                     Some(projection) => {
                         self.apply_projection(&mut access, projection, target.view, &record)
                     }
-                    None if self.view_of(&record) == target.view => {
-                        self.fold_stream(&mut access, &record, (policy, false))
+                    None if self.view_of(known) == target.view => {
+                        self.fold_stream(&mut access, &record, known, (policy, false))
                     }
                     None => Ok(()),
                 };

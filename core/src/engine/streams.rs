@@ -55,6 +55,9 @@ pub struct Blocked {
     pub why: Unreadable,
 }
 
+/// The registry's aggregate of a record, and its index; none for types that it does not know.
+pub(super) type Known<'r> = Option<(usize, &'r dyn AnyAggregate)>;
+
 impl<'a> StreamRow<'a> {
     /// Reads a row's bytes.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Stop> {
@@ -175,10 +178,10 @@ impl Engine {
         &self,
         access: &mut Access<'_>,
         record: &Record<'_>,
+        known: Known<'_>,
         (policy, staged): (&Policy, bool),
     ) -> Result<(), Stop> {
         let Event { stream, version, .. } = record.event;
-        let known = self.registry.by_type(record.aggregate_type);
         let (view, key) = match known {
             Some((index, _)) => (self.views.aggregate(index), record.aggregate_id),
             None => (STREAMS, stream.as_ref()),
@@ -220,7 +223,7 @@ impl Engine {
         &self,
         access: &mut Access<'_>,
         record: &Record<'_>,
-        known: Option<(usize, &dyn AnyAggregate)>,
+        known: Known<'_>,
         staged: bool,
     ) -> Result<(), Stop> {
         let stream = record.event.stream.as_ref();
@@ -273,16 +276,15 @@ impl Engine {
         if known.is_none() {
             folded.incarnation = adopt::adopted(record)?.or(folded.incarnation);
         }
-        if self.serves(self.view_of(record)) {
-            self.fold_stream(access, record, (folded.policy(self), staged))
+        if self.serves(self.view_of(known)) {
+            self.fold_stream(access, record, known, (folded.policy(self), staged))
         } else {
             self.fold_ahead(access, record, known, staged)
         }
     }
 
-    /// The view that has a record's stream.
-    pub(super) fn view_of(&self, record: &Record<'_>) -> ViewId {
-        let known = self.registry.by_type(record.aggregate_type);
+    /// The view that has the streams of a kind.
+    pub(super) fn view_of(&self, known: Known<'_>) -> ViewId {
         known.map_or(STREAMS, |(index, _)| self.views.aggregate(index))
     }
 

@@ -6,7 +6,7 @@
 mod changes;
 pub mod tills;
 
-use foldlog_core::driver::{MemoryStore, OwnedRequest};
+use foldlog_core::driver::{Config, Linked, MemoryStore, OwnedRequest, Partition};
 use foldlog_core::registry::Registry;
 use serde_json::{Value, json};
 
@@ -267,4 +267,21 @@ fn what_an_upcaster_refuses_stops_there_and_alone() {
         assert_eq!((&status["state"], &status["error"]), (&json!("live"), &Value::Null));
         assert_folded(&mut two, tills::second, "two");
     }
+}
+
+/// Law 7: a log of elsewhere takes no commands, but another module's rows are built: reads work.
+#[test]
+fn what_is_held_is_read_by_another_module() {
+    let clock = Clock { step: 1, ..Clock::at(NEW_YEAR_MS) };
+    let mut one = opened(tills::first, MemoryStore::default(), &clock);
+    (1..=9).for_each(|sum| drop(done(&mut one, ring("a", "sum", sum))));
+    one.checkpoint().expect("a checkpoint is stored");
+    let config = Config { incarnation: [9; 16], ..setup(tills::second).config() };
+    let spawn = Linked(tills::second);
+    let mut two = Partition::new(spawn, one.store().clone(), clock.clone(), config);
+    assert_eq!(tried(&mut two, ring("a", "amount", 1)).1["type"], "urn:foldlog:held");
+    assert_eq!(till(&mut two, "a")["total"], 45);
+    build(&mut two);
+    assert_eq!(takings(&mut two), (200, json!({"module": 2, "EUR": 45})));
+    assert_eq!(kit::lines(two.store()), kit::lines(one.store()));
 }
