@@ -87,7 +87,7 @@ pub fn quarantine_of(trap: &super::Trap) -> Option<Quarantine> {
     let reason = match what {
         // It becomes part of a row, so every host says the same.
         Quarantined::Stream => String::from("the module trapped on it"),
-        _ => String::from("trapped: ") + &trap.detail,
+        _ => alloc::format!("trapped: {}", trap.detail),
     };
     Some(Quarantine { what, position, reason })
 }

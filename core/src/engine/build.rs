@@ -64,13 +64,7 @@ impl Engine {
         let mut reacting = if made.silent { Reacting::off() } else { Reacting::new(depth) };
         let built = self.build(access, input, &made, &mut reacting)?;
         if let Some(problem) = reacting.unseen.take() {
-            // A refusal is told, even where who asked can not see what to do about it.
-            let settles = input.aggregate.aggregate_type == process::SYSTEM;
-            if !settles || problem.code == Code::Restarting {
-                return Ok(Err(problem));
-            }
-            access.overlay.clear();
-            return self.build(access, input, &made, &mut Reacting::off());
+            return Ok(Err(problem));
         }
         if reacting.too_deep.is_empty() {
             return Ok(built);

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::access::Access;
 use super::snapshots::{self, Wrong};
-use super::streams::StreamRow;
+use super::streams::{Blocked, StreamRow};
 use super::views::POSTINGS;
 use super::{Engine, ViewId, postings};
 use crate::decider::AnyAggregate;
@@ -220,7 +220,15 @@ impl Refold {
 
     /// What was wanted, the stream's row as of then, and the snapshots that are not the fold.
     pub fn finish(self) -> (Wanted, Vec<u8>, Vec<Wrong>) {
-        (self.wanted, self.found.or(self.row).unwrap_or_default(), self.wrong)
+        let row = self.found.or(self.row).unwrap_or_default();
+        // A blocked stream was not folded any further: its version is that of the stream then.
+        let row = match StreamRow::read(&row) {
+            Ok(StreamRow::Blocked(blocked)) => {
+                Blocked { version: self.wanted.version, ..blocked }.row().unwrap_or(row)
+            }
+            Ok(StreamRow::State(..)) | Err(_) => row,
+        };
+        (self.wanted, row, self.wrong)
     }
 }
 

@@ -35,7 +35,7 @@ fn make_log() -> String {
     done(&mut two, post("/commands/ring", r#"{"tillId":"c","amount":1}"#));
     let mut one = setup(tills::first).open(two.store().clone());
     done(&mut one, post("/commands/ring", r#"{"tillId":"d","sum":4}"#));
-    done(&mut one, post("/test/wake", r#"{"advanceMs":7200000}"#));
+    done(&mut one, post("/test/wake", r#"{"advanceMs":14400000}"#));
     String::from_utf8(export(&kit::lines(one.store()))).expect("a log is UTF-8")
 }
 
@@ -73,9 +73,8 @@ fn it_verifies_and_holds_every_version() {
 #[test]
 fn each_module_answers_the_same_over_it() {
     let mut answers = String::new();
-    let modules: [(&str, fn() -> Registry); 3] =
-        [("1", tills::first), ("2", tills::second), ("3", tills::three::registry)];
-    for (name, registry) in modules {
+    let modules: [fn() -> Registry; 3] = [tills::first, tills::second, tills::three::registry];
+    for (name, registry) in (1..).zip(modules) {
         let mut bank = setup(registry).open(store_of(&log()));
         for target in [
             "/queries/till/a",
