@@ -167,7 +167,13 @@ impl Chain {
         }
         let last = match found {
             0 => 0,
-            _ => Commit::parse(line).map_err(|_| Broken::NotACommit(expected))?.last_position(),
+            _ => {
+                let commit = Commit::parse(line).map_err(|_| Broken::NotACommit(expected))?;
+                if commit.events.is_empty() {
+                    return Err(Broken::NotACommit(expected));
+                }
+                commit.last_position()
+            }
         };
         *self = Self { hash, position: Some(last) };
         Ok(())
@@ -206,29 +212,46 @@ pub struct StoredBlock {
 /// Joins sealed commits `(first, last, line)` to blocks of at most [`BLOCK_BYTES_MAX`], unless
 /// one commit is larger.
 pub fn pack(commits: impl IntoIterator<Item = (u64, u64, String)>) -> Vec<StoredBlock> {
-    let mut blocks: Vec<StoredBlock> = Vec::new();
+    let mut packer = Packer::default();
+    let mut blocks = Vec::new();
     for (first, last, line) in commits {
-        match blocks.last_mut() {
-            Some(block)
-                if block.body.len().saturating_add(line.len()).saturating_add(3)
-                    <= BLOCK_BYTES_MAX =>
-            {
-                block.body.push_str(",\n");
-                block.body.push_str(&line);
-                block.last = last;
-            }
-            _ => {
-                let mut body = String::with_capacity(line.len().saturating_add(2));
-                body.push('[');
-                body.push_str(&line);
-                blocks.push(StoredBlock { first, last, body });
-            }
-        }
+        blocks.extend(packer.add(first, last, &line));
     }
-    for block in &mut blocks {
-        block.body.push(']');
-    }
+    blocks.extend(packer.finish());
     blocks
+}
+
+/// The same, commit by commit.
+#[derive(Debug, Default)]
+pub struct Packer(Option<StoredBlock>);
+
+impl Packer {
+    /// Adds a sealed commit; returns the block that has no room for it, which it closes.
+    pub fn add(&mut self, first: u64, last: u64, line: &str) -> Option<StoredBlock> {
+        if let Some(block) = &mut self.0
+            && block.body.len().saturating_add(line.len()).saturating_add(3) <= BLOCK_BYTES_MAX
+        {
+            block.body.push_str(",\n");
+            block.body.push_str(line);
+            block.last = last;
+            return None;
+        }
+        let mut body = String::with_capacity(line.len().saturating_add(2));
+        body.push('[');
+        body.push_str(line);
+        let full = self.0.replace(StoredBlock { first, last, body });
+        full.map(closed)
+    }
+
+    /// The last block, when there is one.
+    pub fn finish(&mut self) -> Option<StoredBlock> {
+        self.0.take().map(closed)
+    }
+}
+
+fn closed(mut block: StoredBlock) -> StoredBlock {
+    block.body.push(']');
+    block
 }
 
 const CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISCSI);

@@ -24,7 +24,7 @@ mod value;
 
 use alloc::string::String;
 
-pub use self::minify::{DEPTH_MAX, minify};
+pub use self::minify::{DEPTH_MAX, is_minified, minify};
 pub use self::read::{elements, members, string, unsigned};
 pub use self::value::Json;
 

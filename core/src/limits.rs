@@ -39,6 +39,12 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const COMMIT_BYTES_MAX: usize = 1_800_000;
 /// Largest amount, balance, position and version: what JavaScript holds exactly, 2^53−1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// One part of an import.
+pub const IMPORT_BYTES_MAX: u64 = 64 << 20;
+/// Arrays and objects inside each other in a stored line: payloads lie some levels down in it.
+pub const LINE_DEPTH_MAX: usize = 80;
+/// Blocks of an unfinished import that one transaction deletes: 64 MB of them.
+pub const CUT_BLOCKS_MAX: u32 = 1_024;
 /// Rounds of reading that one input may take. A list of 1,000 newest events walks 8 index chunks,
 /// one a round, after bisecting two times; twice that is never needed.
 pub const STAGE_ROUNDS_MAX: u32 = 64;

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use foldlog_core::driver::{Export, Ran, Reply, World};
+use foldlog_core::driver::{Export, Feed, Ran, Reply, Step, World};
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::Standing;
 use foldlog_core::settings::Settings;
@@ -44,6 +44,8 @@ pub enum Message {
     Page(Export, oneshot::Sender<Result<Page, String>>),
     /// Something is due: open it, and do that.
     Wake,
+    /// A step of an import, by the number that it was given.
+    Import(u64, Feed, oneshot::Sender<Step>),
 }
 
 /// Part of an export.
@@ -225,6 +227,9 @@ impl Actor {
                     // The receiver may be gone: then nobody wants the page.
                     let _ = reply.send(self.page(state, export));
                 }
+                Message::Import(token, feed, reply) => {
+                    let _ = reply.send(self.import(state, token, feed));
+                }
             }
             next = if jobs.len() < batch_max { inbox.try_recv().ok() } else { None };
         }
@@ -350,6 +355,22 @@ impl Actor {
             bytes.push(b'\n');
         }
         Ok(Page { bytes, after: last.unwrap_or(export.to) })
+    }
+
+    fn import(&self, state: &mut Option<Open>, token: u64, feed: Feed) -> Step {
+        let open = match self.open(state) {
+            Ok(open) => open,
+            Err(detail) => {
+                self.failed(&detail);
+                self.ended(closed(UNREADABLE));
+                let detail = "the partition can not be opened; nothing of the part counts";
+                return Step::Done(Reply::problem(Code::Restarting, detail));
+            }
+        };
+        let step = open.live.import(token, feed);
+        open.live.take_failures().iter().for_each(|failure| self.failed(failure));
+        self.ended(open.live.take_ran());
+        step
     }
 
     fn checkpoint(&self, open: Option<&mut Open>) {

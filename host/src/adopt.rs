@@ -28,8 +28,8 @@ pub fn run(adopt: &Adopt) -> Result<ExitCode, String> {
     }
     let _lock = Lock::take(&directory)?;
     let module = module(source.guest.as_deref())?;
-    let incarnation = owner::of(&path, false, None);
-    let connection = Connection::new(path.clone(), incarnation, Arc::new(Metrics::new()));
+    let incarnation = owner::of(&path);
+    let connection = Connection::new(path.clone(), Arc::new(Metrics::new()));
     let mut store = SqlStore::new(connection);
     let tail = store.tail().map_err(|e| failed(e.to_string()))?;
     let genesis = tail.genesis.ok_or_else(|| failed("it holds no log".into()))?;

@@ -13,10 +13,10 @@ use crate::json::Object;
 use crate::metrics::Metrics;
 use crate::sqlite::Connection;
 use crate::wasm::{BUILT_IN, Bounds, Module};
-use crate::world::{Machine, entropy};
+use crate::world::Machine;
 use foldlog_core::driver::{
-    Bulk, Config, Guest, Linked, MemoryStore, OwnedBody, OwnedRequest, Partition, Spawn, SqlStore,
-    Store,
+    Bulk, Config, Guest, Linked, MemoryStore, NOBODY, OwnedBody, OwnedRequest, Partition, Spawn,
+    SqlStore, Store,
 };
 use foldlog_core::protocol::Query;
 use foldlog_core::registry::Registry;
@@ -55,12 +55,11 @@ fn measure<S: Spawn, R: Spawn>(
     replayer: R,
 ) -> Result<String, String> {
     let metrics = Arc::new(Metrics::new());
-    let incarnation = entropy();
     let file = flags.data.join("main.sqlite");
-    let connection = Connection::new(file.clone(), incarnation, metrics.clone());
+    let connection = Connection::new(file.clone(), metrics.clone());
     let config = Config {
         partition: "main".into(),
-        incarnation,
+        incarnation: NOBODY,
         settings: settings.open(),
         host: "native",
         tail_events_max: settings.tail_events_max,

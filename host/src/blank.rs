@@ -44,8 +44,7 @@ impl Blanks {
         let (name, module, settings) =
             (name.to_string(), self.module.clone(), self.settings.clone());
         let read = move || {
-            let incarnation = owner::of(&path, true, settings.test_stamps.as_deref());
-            let config = config(&name, incarnation, &settings);
+            let config = config(&name, owner::of(&path), &settings);
             let mut partition =
                 Partition::new(module, MemoryStore::default(), Machine::new(), config);
             partition.run(vec![request]).pop()

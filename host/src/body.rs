@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use crate::log;
 use crate::partitions::Partitions;
 
-/// A body has to arrive within this time.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body has to arrive within this time; the next piece of an import's.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body that is too large is read on for this long, and this far, and thrown away: a client
 /// that writes all of it before it reads would otherwise see a reset instead of the answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,11 +45,11 @@ pub async fn read(mut body: Incoming, bytes_max: u64, expects_continue: bool) ->
     if declared.is_some_and(|bytes| bytes > bytes_max) {
         // Who asks before sending gets the answer instead of a go-ahead.
         let hopeless = expects_continue || declared.is_some_and(|bytes| bytes > DRAIN_BYTES_MAX);
-        return if hopeless { Received::Unread } else { drain(&mut body).await };
+        return if hopeless { Received::Unread } else { drain(&mut body, DRAIN_BYTES_MAX).await };
     }
     match timeout(READ_TIMEOUT, collect(&mut body, bytes_max)).await {
         Ok(Ok(Some(bytes))) => Received::Complete(OwnedBody::Whole(bytes)),
-        Ok(Ok(None)) => drain(&mut body).await,
+        Ok(Ok(None)) => drain(&mut body, DRAIN_BYTES_MAX).await,
         Ok(Err(_)) => Received::Broken,
         Err(_) => Received::Late,
     }
@@ -71,9 +71,10 @@ async fn collect(body: &mut Incoming, bytes_max: u64) -> Result<Option<Vec<u8>>,
     Ok(Some(bytes))
 }
 
-async fn drain(body: &mut Incoming) -> Received {
+/// Reads at most `bytes_max` more and throws them away.
+pub async fn drain(body: &mut Incoming, bytes_max: u64) -> Received {
     let read_on = async {
-        let mut left = DRAIN_BYTES_MAX;
+        let mut left = bytes_max;
         while let Some(frame) = next(body).await {
             let Ok(frame) = frame else { return Received::Broken };
             left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
@@ -86,7 +87,8 @@ async fn drain(body: &mut Incoming) -> Received {
     timeout(DRAIN_TIMEOUT, read_on).await.unwrap_or(Received::Unread)
 }
 
-async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+/// The next frame.
+pub async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
     std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
 }
 

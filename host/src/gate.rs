@@ -52,8 +52,10 @@ impl<T: Store> Store for Gated<T> {
     }
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
-        let blocks_alone =
-            write.rows.is_empty() && write.dropped.is_empty() && write.checkpoint.is_none();
+        let blocks_alone = write.rows.is_empty()
+            && write.dropped.is_empty()
+            && write.checkpoint.is_none()
+            && write.import.is_none();
         if blocks_alone {
             return self.store.write(write);
         }

@@ -14,6 +14,7 @@ use foldlog_core::driver::{OwnedBody, OwnedRequest, Reply};
 use foldlog_core::errors::Code;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,9 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::body::{self, Answered, Outgoing, Received};
-use crate::log;
 use crate::metrics::{Metrics, add};
 use crate::partitions::Partitions;
+use crate::{import, log};
 
 /// A head has to arrive within this time; so has the next one on a connection kept alive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,36 +121,29 @@ impl Server {
     async fn pass_on(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
         let expects_continue = head.headers.contains_key(EXPECT);
+        let mut request = without_body(&head);
+        let name = foldlog_core::http::partition_of(&request.target);
+        if foldlog_core::http::is_import(&request.method, &request.target) {
+            let (partitions, of) = (self.partitions.clone(), name.clone());
+            let answer = import::answer(partitions, of, request, body, expects_continue);
+            let (reply, close) = answer.await;
+            return self.response(&name, reply, close);
+        }
         let (body, close) = match body::read(body, self.body_bytes_max, expects_continue).await {
             Received::Complete(body) => (body, false),
             Received::Unread => (OwnedBody::TooLarge, true),
             Received::Late => return unread(StatusCode::REQUEST_TIMEOUT),
             Received::Broken => return unread(StatusCode::BAD_REQUEST),
         };
-        // A target in absolute form loses its host; `CONNECT`'s and `*` have no path at all.
-        let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_string();
-        let headers = head.headers.iter();
-        let request = OwnedRequest {
-            method: head.method.as_str().to_string(),
-            headers: headers
-                .map(|(name, value)| (name.as_str().to_string(), value.as_bytes().to_vec()))
-                .collect(),
-            target,
-            body,
-        };
-        let name = foldlog_core::http::partition_of(&request.target);
+        request.body = body;
         let mut reply = self.partitions.run(&name, request).await;
         if let Some(listing) = reply.listing.take() {
             reply = self.partitions.list(reply, listing).await;
         }
-        let mut response = self.response(&name, reply);
-        if close {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+        self.response(&name, reply, close)
     }
 
-    fn response(&self, name: &str, reply: Reply) -> Response<Outgoing> {
+    fn response(&self, name: &str, reply: Reply, close: bool) -> Response<Outgoing> {
         let Reply { response: plain, export, .. } = reply;
         let body = match export {
             None => Outgoing::whole(plain.body),
@@ -169,6 +163,9 @@ impl Server {
                 _ => log::error("a header of the guest is none").with("name", name).write(),
             }
         }
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
@@ -179,6 +176,20 @@ impl Server {
         let form = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(hyper::header::CONTENT_TYPE, form);
         response
+    }
+}
+
+fn without_body(head: &Parts) -> OwnedRequest {
+    // A target in absolute form loses its host; `CONNECT`'s and `*` have no path at all.
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_string();
+    let headers = head.headers.iter();
+    OwnedRequest {
+        method: head.method.as_str().to_string(),
+        headers: headers
+            .map(|(name, value)| (name.as_str().to_string(), value.as_bytes().to_vec()))
+            .collect(),
+        target,
+        body: OwnedBody::Whole(Vec::new()),
     }
 }
 

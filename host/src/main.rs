@@ -1,7 +1,7 @@
 //! The native host of Foldlog: the driver's ports, filled by wasmtime, SQLite and this machine.
 //!
 //! ```text
-//!   serve ─ http ─ body                 sockets to requests
+//!   serve ─ http ─ body, import         sockets to requests
 //!             │
 //!   waker ─ partitions ─ actor, job     one thread per open partition
 //!             │ closed   supervise
@@ -33,6 +33,7 @@ mod ended;
 mod gate;
 mod http;
 mod job;
+mod import;
 mod lock;
 mod log;
 mod metrics;

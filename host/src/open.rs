@@ -51,13 +51,11 @@ pub struct Open {
 impl Open {
     /// The actor's partition: its file is there or comes into being, its guest is not open yet.
     pub fn new(actor: &Actor) -> Result<Self, String> {
-        let connection = Connection::new(actor.path.clone(), [0; 16], actor.metrics.clone());
+        let connection = Connection::new(actor.path.clone(), actor.metrics.clone());
         let mut store = Gated::new(SqlStore::new(connection), actor.beside.gate.clone());
-        let begun = store.inner().has_begun().map_err(|e| e.to_string())?;
-        let seed = actor.settings.test_stamps.as_deref();
-        let incarnation = owner::of(&actor.path, !begun, seed);
-        store.inner().connection().act_for(incarnation);
-        let config = config(&actor.name, incarnation, &actor.settings);
+        // A file that can not be read is told apart from a guest that fails.
+        store.inner().has_begun().map_err(|e| e.to_string())?;
+        let config = config(&actor.name, owner::of(&actor.path), &actor.settings);
         let mut live = Partition::new(actor.module.clone(), store, Machine::new(), config);
         let (processed, rejected) = actor.before;
         live.continues(processed, rejected);

@@ -9,20 +9,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use foldlog_core::chain::{hex, unhex};
-use foldlog_core::driver::{NOBODY, test_entropy};
+use foldlog_core::driver::NOBODY;
 
-use crate::world::entropy;
-
-/// The incarnation that this host may act for: the stored one; without one a fresh one where there
-/// is no log yet, and [`NOBODY`] where there is.
-pub fn of(log: &Path, empty: bool, test_seed: Option<&str>) -> [u8; 16] {
+/// The incarnation that this host may act for: the stored one, or [`NOBODY`].
+pub fn of(log: &Path) -> [u8; 16] {
     let stored = std::fs::read_to_string(path(log)).ok();
-    let stored = stored.as_deref().and_then(|text| unhex::<16>(text.trim()));
-    match stored.filter(|stored| *stored != NOBODY) {
-        Some(stored) => stored,
-        None if empty => test_seed.map_or_else(entropy, |seed| test_entropy(seed, 0)),
-        None => NOBODY,
-    }
+    stored.as_deref().and_then(|text| unhex::<16>(text.trim())).unwrap_or(NOBODY)
 }
 
 /// Stores the owner durably: after this the log may be made.
@@ -59,17 +51,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_kept_and_compared() {
+    fn an_owner_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("main.sqlite");
-        let made = of(&log, true, Some("seed"));
-        assert_eq!(made, test_entropy("seed", 0));
-        assert_eq!(of(&log, false, Some("seed")), NOBODY);
-        store(&log, &made).unwrap();
-        assert_eq!(of(&log, false, None), made);
-        assert_eq!(of(&log, true, None), made);
-        store(&log, &NOBODY).unwrap();
-        assert_eq!(of(&log, false, None), NOBODY);
-        assert_eq!(of(&log, true, Some("seed")), made);
+        assert_eq!(of(&log), NOBODY);
+        for made in [[7; 16], [9; 16], NOBODY] {
+            store(&log, &made).unwrap();
+            assert_eq!(of(&log), made);
+        }
     }
 }

@@ -37,8 +37,9 @@ use crate::world::Machine;
 
 /// Requests that may wait at one partition.
 const QUEUE_MAX: usize = 1_024;
-/// How soon a page of an export is asked for again when the partition is busy.
-const PAGE_RETRY: Duration = Duration::from_millis(20);
+/// How soon a page of an export, or a step of an import, is asked for again when the partition is
+/// busy.
+pub const BUSY_RETRY: Duration = Duration::from_millis(20);
 
 /// Work that is due within this time keeps a partition open, if another can be closed instead.
 const SOON: Duration = Duration::from_secs(1);
@@ -47,7 +48,7 @@ const BUSY_MIN: Duration = Duration::from_secs(1);
 
 /// Why a partition is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum For {
+pub enum For {
     /// Somebody asks for it.
     Client,
     /// Something is due there.
@@ -223,7 +224,7 @@ impl Partitions {
                 Ok(()) => {}
                 Err(TrySendError::Full(_)) => {
                     drop(inbox);
-                    tokio::time::sleep(PAGE_RETRY).await;
+                    tokio::time::sleep(BUSY_RETRY).await;
                     continue;
                 }
                 Err(TrySendError::Disconnected(_)) => return Err("the partition ended".into()),
@@ -273,7 +274,7 @@ impl Partitions {
 
     /// The way to a partition, opened if need be; `None` when the host is stopping, or when there
     /// is no room for one that nobody asked for.
-    fn handle(&self, name: &str, whom: For) -> Option<(SyncSender<Message>, Arc<Shared>)> {
+    pub fn handle(&self, name: &str, whom: For) -> Option<(SyncSender<Message>, Arc<Shared>)> {
         let mut table = self.table();
         if table.stopped {
             return None;
@@ -389,6 +390,7 @@ async fn wait<T>(
     }
 }
 
-fn restarting() -> Reply {
+/// Nothing was done.
+pub fn restarting() -> Reply {
     Reply::problem(Code::Restarting, "the partition is restarting; nothing was done")
 }

@@ -18,7 +18,11 @@ use crate::{digest, fold, serve};
 pub fn run(replay: &Replay) -> Result<ExitCode, String> {
     let mut source = Source::open(&replay.source.source, &replay.source.partition)?;
     let Some(genesis) = source.genesis()? else {
-        return Err(format!("{}: the log is empty", source.path.display()));
+        let why = match source.import()? {
+            Some(_) => "an import into it is not complete: there is no log yet",
+            None => "the log is empty",
+        };
+        return Err(format!("{}: {why}", source.path.display()));
     };
     let mut module = module(replay.source.guest.as_deref())?;
     let started = Instant::now();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use foldlog_core::chain;
-use foldlog_core::driver::{SqlValue, StoredBlock};
+use foldlog_core::driver::{Progress, SqlValue, StoredBlock};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
@@ -61,6 +61,20 @@ impl Source {
             Some([SqlValue::Text(body)]) => Ok(Some(chain::inner(body).to_string())),
             Some(_) => Err(self.failed("the genesis row is not text")),
         }
+    }
+
+    /// How far an import has come that is not complete: nothing in the file is a log then.
+    pub fn import(&self) -> Result<Option<Progress>, String> {
+        if self.genesis()?.is_some() {
+            return Ok(None);
+        }
+        let rows = self.query("SELECT key, value FROM rows WHERE view = '~import'")?;
+        Ok(rows.first().map(|row| match row.as_slice() {
+            [SqlValue::Blob(key), SqlValue::Blob(sealed)] => {
+                Progress::of_row(chain::unseal_row("~import", 0, key, sealed))
+            }
+            _ => Progress::default(),
+        }))
     }
 
     /// What the file says is the last position; 0 when there is none.

@@ -36,8 +36,6 @@ const PAGE_CACHE_KIB: i64 = 16 * 1024;
 #[derive(Debug)]
 pub struct Connection {
     path: PathBuf,
-    /// Stored before the file is made (law 7).
-    incarnation: [u8; 16],
     state: State,
     backoff: Duration,
     metrics: Arc<Metrics>,
@@ -54,13 +52,8 @@ enum State {
 
 impl Connection {
     /// A connection that opens, or makes, its file when it is needed.
-    pub fn new(path: PathBuf, incarnation: [u8; 16], metrics: Arc<Metrics>) -> Self {
-        Self { path, incarnation, state: State::Closed, backoff: BACKOFF_MIN, metrics }
-    }
-
-    /// Acts for this incarnation from now on.
-    pub fn act_for(&mut self, incarnation: [u8; 16]) {
-        self.incarnation = incarnation;
+    pub const fn new(path: PathBuf, metrics: Arc<Metrics>) -> Self {
+        Self { path, state: State::Closed, backoff: BACKOFF_MIN, metrics }
     }
 
     /// The open connection; `None` when there is no file yet.
@@ -127,7 +120,6 @@ impl Connection {
     /// The connection to write to, with the file made if need be.
     fn writable(&mut self) -> Result<(), SqlError> {
         if self.raw()?.is_none() {
-            owner::store(&self.path, &self.incarnation).map_err(SqlError::Failed)?;
             self.state = State::Open(create(&self.path)?);
         }
         Ok(())
@@ -153,9 +145,7 @@ impl Sqlite for Connection {
     }
 
     fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
-        owner::store(&self.path, incarnation).map_err(SqlError::Failed)?;
-        self.incarnation = *incarnation;
-        Ok(())
+        owner::store(&self.path, incarnation).map_err(SqlError::Failed)
     }
 
     fn transaction(

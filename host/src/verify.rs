@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use foldlog_core::chain::hex;
-use foldlog_core::driver::{Bulk, MemoryStore};
+use foldlog_core::driver::{Bulk, MemoryStore, Progress};
 use foldlog_core::protocol::View;
 
 use crate::cli::{Verify, print};
@@ -27,6 +27,7 @@ const SNAPSHOTS: &str = "~snapshots:";
 
 /// SQLite names every page that is affected; the first ones say enough.
 const INTEGRITY_TOLD_MAX: usize = 10;
+const NOT_CLEAN: &str = "NOT CLEAN see above";
 
 /// Something that is wrong.
 #[derive(Debug)]
@@ -69,6 +70,9 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
         findings.push(Finding::new("checksum", detail));
     }
     let Some(genesis) = source.genesis()? else {
+        if let Some(progress) = source.import()? {
+            return Ok(tell_import(verify, &progress, &findings));
+        }
         if source.head()? > 0 || stored.any() {
             findings.push(Finding::new("log", "there is no genesis line").at(0));
         }
@@ -165,6 +169,31 @@ fn checkpoint(
     })
 }
 
+/// What an unfinished import left is no log, and nothing of it counts: only the file was checked.
+fn tell_import(verify: &Verify, progress: &Progress, findings: &[Finding]) -> ExitCode {
+    let position = progress.chain.position;
+    if verify.source.json {
+        let told: Vec<String> = findings.iter().map(Finding::json).collect();
+        let stands_at = position.map_or_else(|| "null".to_string(), |p| p.to_string());
+        let object = Object::default()
+            .token("ok", findings.is_empty())
+            .token("import", Object::default().token("position", stands_at).end())
+            .token("findings", array(&told));
+        print(&object.end());
+    } else {
+        findings.iter().for_each(|finding| print(&finding.text()));
+        let stands_at =
+            position.map_or_else(|| "its beginning".to_string(), |p| format!("position {p}"));
+        print(&format!("import    not complete, it stands at {stands_at}: there is no log yet"));
+        print(if findings.is_empty() { "clean     as far as it goes" } else { NOT_CLEAN });
+    }
+    exit_code(findings)
+}
+
+fn exit_code(findings: &[Finding]) -> ExitCode {
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn tell(
     verify: &Verify,
     folded: Option<&Folded>,
@@ -190,9 +219,9 @@ fn tell(
         print(&format!("rows      as of position {checkpoint}"));
         folded.into_iter().flat_map(Folded::faulted_lines).for_each(|line| print(&line));
         let clean = "clean     chain, fold, rows and file agree";
-        print(if findings.is_empty() { clean } else { "NOT CLEAN see above" });
+        print(if findings.is_empty() { clean } else { NOT_CLEAN });
     }
-    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    exit_code(findings)
 }
 
 impl Finding {

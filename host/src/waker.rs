@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use foldlog_core::driver::{SqlError, SqlStore, SqlValue, Sqlite, World};
+use foldlog_core::driver::{NOBODY, SqlError, SqlStore, SqlValue, Sqlite, World};
 use foldlog_core::ids::is_partition;
 use foldlog_core::time::Time;
 use rusqlite::Connection;
@@ -91,7 +91,8 @@ fn due(path: &Path) -> Option<Time> {
         Err(_) => return None,
     };
     let rest = SqlStore::new(Still(raw)).rest().ok()??;
-    let held = rest.incarnation.is_some_and(|newest| owner::of(path, false, None) != newest);
+    let own = owner::of(path);
+    let held = rest.incarnation.is_some_and(|newest| own == NOBODY || own != newest);
     (!held).then_some(rest.due)
 }
 

@@ -42,25 +42,30 @@ function templateOf(path) {
   return templates.find(({ pattern }) => pattern.test(path))?.template;
 }
 
-function queryFits(template, operation, query) {
+function queryFits(template, method, operation, query) {
   const declared = operation.parameters.filter((parameter) => parameter.in === "query");
   for (const [name, text] of query) {
     const parameter = declared.find((candidate) => candidate.name === name);
     if (!parameter) return fail(`query parameter ${name} is not in the document`);
-    const value = parameter.schema.type === "integer" ? Number(text) : text;
+    const { type } = parameter.schema;
+    const value = type === "integer" ? Number(text) : type === "boolean" ? text === "true" : text;
     const index = operation.parameters.indexOf(parameter);
-    check(value, ["paths", template, "get", "parameters", index, "schema"], `query parameter ${name}`);
+    check(value, ["paths", template, method, "parameters", index, "schema"], `query parameter ${name}`);
   }
 }
 
 function requestFits(exchange, template, method, operation) {
   const done = exchange.status >= 200 && exchange.status < 300;
-  if (method === "get") {
-    if (done) queryFits(template, operation, new URL("http://x" + exchange.target).searchParams);
-    return;
-  }
+  const query = new URL("http://x" + exchange.target).searchParams;
+  if (done) queryFits(template, method, operation, query);
+  if (method === "get") return;
   // A body that may be left out.
   if (exchange.requestBody === "" && operation.requestBody?.required === false) return;
+  const media = header({ answerHeaders: exchange.headers }, "content-type")?.split(";")[0];
+  if (operation.requestBody.content["application/json"] === undefined) {
+    if (done && operation.requestBody.content[media] === undefined) fail(`${media} was taken`);
+    return;
+  }
   let body;
   try {
     body = JSON.parse(exchange.requestBody);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub use in_process::{BODY_BYTES_MAX, InProcess};
+pub use in_process::{BODY_BYTES_MAX, InProcess, feed};
 
 use crate::client::{Answer, Client, Request};
 use crate::scratch::{Scratch, built, free_port, root, target};

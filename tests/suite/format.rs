@@ -27,7 +27,7 @@ fn export(lines: &[String]) -> Vec<u8> {
 }
 
 /// A store that holds these lines.
-fn store_of(lines: &[String]) -> MemoryStore {
+pub fn store_of(lines: &[String]) -> MemoryStore {
     let mut store = MemoryStore::default();
     let sized = lines.iter().map(|line| {
         let first = chain::position(line).unwrap_or_default();

@@ -2,7 +2,7 @@
 // everybody knows.
 //
 // Owns that list. Refuses to know what partitions are: each tells its own name, by an effect of its
-// first commit, at least once.
+// first commit or when a log was imported into it, at least once.
 import { DurableObject } from "cloudflare:workers";
 
 export class Directory extends DurableObject {
@@ -27,4 +27,19 @@ export class Directory extends DurableObject {
 
 export function directory(env) {
   return env.DIRECTORY.getByName("directory");
+}
+
+// Names of partitions after `after`: the directory's, `limit` at most, and the default one where it
+// exists.
+export async function partitions(env, after, limit) {
+  const [names, main] = await Promise.all([
+    directory(env).names(after, limit),
+    after < "main" ? env.PARTITION.getByName("main").fetch("http://main/log/head") : null,
+  ]);
+  if (main !== null) {
+    const { position } = await main.json();
+    if (position > 0) names.push("main");
+    names.sort();
+  }
+  return names;
 }

@@ -1,19 +1,20 @@
 // The Worker's JavaScript: everything that waits.
 //
 // Owns deadlines, the requests that wait for their batch, and the fresh start of the Rust shim
-// after a panic. Refuses to know what a request means: only the guest does. wasm/build.sh makes one
-// file of it and of what it imports from beside it.
+// after a panic. Refuses to know what requests mean: the guest does. wasm/build.sh bundles it.
 //
 // Invariants. Rust is called synchronously and never holds a promise, so a panic can leave no one
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
 import { DurableObject } from "cloudflare:workers";
-import { directory } from "./directory.mjs";
+import { directory, partitions } from "./directory.mjs";
 import { EFFECT_MS_MAX, make } from "./effects.mjs";
 import guest from "./guest.wasm";
 import {
   isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
 } from "./http.mjs";
+import { drop, feed, unreadBody } from "./import.mjs";
 import { Shim, __wbg_reset_state, bounds, listed } from "./index.js";
+import { isImport, partitionName, pathOf } from "./paths.mjs";
 
 export { Directory } from "./directory.mjs";
 
@@ -29,21 +30,25 @@ const TURNS_MAX = 2_000;
 const PATIENCE_MS = 1_000;
 // After a panic in an alarm the object tries again this much later.
 const ALARM_RETRY_MS = 30_000;
-const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
+// A part of an import takes as long as its bytes take to come.
+const IMPORT_DEADLINE_MS = 3_600_000;
 
 // ---------------------------------------------------------------- the Worker: every request first
 
 export default {
   async fetch(request, env) {
     if (!URL.canParse(request.url)) return badHost(request.method);
+    const path = pathOf(request.url);
+    const importing = isImport(request.method, path);
     let timer;
     const late = new Promise((resolve) => {
       const what = "the partition did not answer in time";
       const answer = () => resolve(unanswered(request.method, what));
-      timer = setTimeout(answer, limits(env).deadlineMs + DEADLINE_MARGIN_MS);
+      const deadlineMs = importing ? IMPORT_DEADLINE_MS : limits(env).deadlineMs;
+      timer = setTimeout(answer, deadlineMs + DEADLINE_MARGIN_MS);
     });
     try {
-      const name = partitionName(request.url);
+      const name = partitionName(path);
       return await Promise.race([env.PARTITION.getByName(name).fetch(request), late]);
     } catch (error) {
       // The object was reset or its write failed; or it refused to take more.
@@ -64,31 +69,13 @@ function badHost(method) {
   return problem(method, 400, "invalid-header", title, "header `host` names no host");
 }
 
-// `/p/{partition}/…`, else `main`: a name that can not be one is answered by the guest there.
-// Dots and escapes are resolved as the guest resolves them, or it would get another's requests.
-function partitionName(url) {
-  let path = url.slice(url.indexOf("/", url.indexOf("//") + 2)).split("?", 1)[0];
-  if (/%|\/\./.test(path)) path = resolved(path);
-  if (!path.startsWith("/p/")) return "main";
-  const name = path.slice(3).split("/", 1)[0];
-  return PARTITION.test(name) ? name : "main";
-}
-
-function resolved(path) {
-  try {
-    return new URL("http://host" + path).pathname.split("/").map(decodeURIComponent).join("/");
-  } catch {
-    return "/";
-  }
-}
-
 // Read once: variables do not change while an isolate lives. With a setting that is wrong, the
 // numbers here only have to last until the object has said so.
 let limitsRead;
 function limits(env) {
   if (limitsRead === undefined) {
-    const [deadlineMs = 10_000, bodyBytesMax = 0] = rust(() => bounds(env));
-    limitsRead = { deadlineMs, bodyBytesMax };
+    const [deadlineMs = 10_000, bodyBytesMax = 0, importBytesMax = 0] = rust(() => bounds(env));
+    limitsRead = { deadlineMs, bodyBytesMax, importBytesMax };
   }
   return limitsRead;
 }
@@ -114,9 +101,11 @@ export class Partition extends DurableObject {
 
   async fetch(request) {
     const { method, url } = request;
-    let body;
+    const { bodyBytesMax, importBytesMax } = limits(this.env);
+    let read;
     try {
-      body = await readBody(request, limits(this.env).bodyBytesMax);
+      if (isImport(method, pathOf(url))) read = unreadBody(request, importBytesMax);
+      else read = { body: await readBody(request, bodyBytesMax) };
     } catch {
       // The client is gone: it hears nothing of this, and nothing is done.
       const title = "The body is not one well-formed JSON text";
@@ -126,7 +115,10 @@ export class Partition extends DurableObject {
     let head = method + "\n" + target;
     for (const [name, value] of request.headers) head += "\n" + name + ":" + value;
     const long = isLongRead(method, target);
-    return this.#wait({ method, head, body, long, since: Date.now(), answer: null });
+    const answer = await this.#wait({ method, head, ...read, long, since: Date.now() });
+    // A client that is still sending would not see it.
+    if (read.stream !== undefined) await drop(read.stream, importBytesMax);
+    return answer;
   }
 
   // Group commit. The first request is run at once; those that come before the zero timer fires
@@ -174,7 +166,7 @@ export class Partition extends DurableObject {
     let replies;
     try {
       replies = this.#rust((shim) => {
-        for (const { head, body } of batch) shim.push(head, body);
+        for (const { head, body, unread } of batch) shim.push(head, body, unread === true);
         return shim.run();
       });
       this.#afterTurn();
@@ -183,7 +175,7 @@ export class Partition extends DurableObject {
     }
     this.#work();
     const answered = () =>
-      batch.forEach(({ method, answer }, index) => answer(this.#respond(method, replies[index])));
+      batch.forEach((request, index) => request.answer(this.#respond(request, replies[index])));
     // A test that wakes a partition wants to see what its effects came to.
     if (this.env.TEST_STAMPS && this.#attempts.size > 0) this.#settled().then(answered);
     else answered();
@@ -228,14 +220,35 @@ export class Partition extends DurableObject {
   }
 
   // Never throws: what is wrong with one answer is no one else's loss.
-  #respond(method, reply) {
+  #respond({ method, stream }, reply) {
     if (reply === undefined) return unanswered(method, "the partition was restarted");
     try {
+      if (reply[6] !== undefined) return this.#import(method, stream, reply[6]);
       return this.#response(method, ...reply);
     } catch (error) {
       log("answer", error);
       return problem(method, 500, "internal", "A bug of ours", "the answer could not be sent");
     }
+  }
+
+  // Hands the body of an import over; what comes of it is the answer.
+  async #import(method, stream, token) {
+    let reply;
+    try {
+      reply = await feed(stream, (bytes, how) => {
+        const step = this.#rust((shim) => shim.import_step(token, bytes, how));
+        this.#afterTurn();
+        return step;
+      });
+      // No first commit asks for it: the log is held, and what it asks for has to wait.
+      const { name = "main" } = this.ctx.id;
+      if (reply?.[7] === true && name !== "main") await directory(this.env).add(name);
+    } catch (error) {
+      // Of the module that is told already: it starts afresh, and the part counts for nothing. Of
+      // the directory: whoever makes the log this host's tells it again.
+      log("import", error);
+    }
+    return this.#respond({ method }, reply);
   }
 
   #response(method, status, head, bytes, after, to, listing) {
@@ -250,18 +263,9 @@ export class Partition extends DurableObject {
     return new Response(body, { status, headers });
   }
 
-  // The names of all partitions: the directory's, and the default one where it exists.
   async #listed(method, headers, [after, limit, link]) {
     try {
-      const [names, main] = await Promise.all([
-        directory(this.env).names(after, limit + 1),
-        after < "main" ? this.env.PARTITION.getByName("main").fetch("http://main/log/head") : null,
-      ]);
-      if (main !== null) {
-        const { position } = await main.json();
-        if (position > 0) names.push("main");
-        names.sort();
-      }
+      const names = await partitions(this.env, after, limit + 1);
       const [body, next] = rust(() => listed(after, limit, link, names));
       if (next !== "") headers.push(["Link", next]);
       return new Response(method === "HEAD" ? null : body, { headers });

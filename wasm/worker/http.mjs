@@ -4,8 +4,8 @@
 // Owns their bounds and their form, which is the core's. Refuses to know partitions.
 
 // Of a body that is too long so much is read to be polite.
-const DROPPED_BYTES_MAX = 8 << 20;
-const EMPTY = new Uint8Array(0);
+export const DROPPED_BYTES_MAX = 8 << 20;
+export const EMPTY = new Uint8Array(0);
 
 // All bytes, or null when there are more than `max`. Of those some are read and dropped: a client
 // that is still sending would not see the answer.
@@ -25,7 +25,7 @@ export async function readBody(request, max) {
   return length > max ? null : joined(parts, length);
 }
 
-function joined(parts, length) {
+export function joined(parts, length) {
   const body = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {

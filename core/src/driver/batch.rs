@@ -126,6 +126,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     }
 
     fn run_all(&mut self, waiting: &mut Vec<Waiting>) {
+        self.forget_import();
         let (mut from, mut to, mut again) = (0, waiting.len(), 0);
         while from < waiting.len() {
             if let Err(failure) = self.open() {

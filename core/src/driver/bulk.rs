@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 
 use super::call::call;
 use super::checkpoint::take_checkpoint;
+use super::pages::{self, Start};
 use super::partition::{Live, fold_blocks};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
-use crate::protocol::{Description, Fold, Op, Open, Opened, Quarantine, Quarantined};
+use crate::protocol::{Description, Fold, Op, Opened, Quarantine, Quarantined};
 
 /// An instance that takes blocks in and does nothing else.
 #[derive(Debug)]
@@ -34,25 +35,16 @@ impl<G: Guest> Bulk<G> {
         checkpoint: Option<Vec<u8>>,
         quarantined: Vec<Quarantine>,
     ) -> Result<Self, Failure> {
-        let mut guest = spawn.spawn()?;
-        let open = Open {
-            partition: config.partition.clone(),
-            incarnation: config.incarnation,
-            // Nothing hostile reaches a fold that could not have been replayed before.
-            hash_seed: 0,
-            guest: spawn.digest(),
-            settings: config.settings.clone(),
+        let hash = chain::stored_hash(genesis).unwrap_or(NO_HASH);
+        let start = Start {
             genesis: Some(genesis.into()),
-            head,
+            head: HeadInfo { position: head, hash: NO_HASH, genesis: hash, checkpoint: 0 },
             checkpoint,
             quarantined,
+            // Nothing hostile reaches a fold that could not have been replayed before.
+            hash_seed: 0,
         };
-        let opened: Opened = call(&mut guest, Op::Open, &open)?;
-        let genesis = chain::stored_hash(genesis).unwrap_or(NO_HASH);
-        let checkpoint = opened.fold_after;
-        let head = HeadInfo { position: head, hash: NO_HASH, genesis, checkpoint };
-        let Opened { incarnation, waits, .. } = opened;
-        let live = Live { guest, head, changed: true, behind: false, incarnation, waits };
+        let (live, opened) = pages::open(spawn, config, start)?;
         Ok(Self { live, opened })
     }
 

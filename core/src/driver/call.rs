@@ -5,7 +5,9 @@ use alloc::format;
 use serde::{Deserialize, Serialize};
 
 use super::partition::{Failure, Live};
+use super::sqlite::empty_answer;
 use super::{Guest, Store};
+use crate::chain::NO_HASH;
 use crate::protocol::{Input, Op, Outcome, Refusal, StageStep, Status};
 
 /// One round trip: encodes, calls, checks the status, decodes.
@@ -46,7 +48,11 @@ pub(super) fn stage<G: Guest, T: Store>(
     loop {
         match step {
             StageStep::Need(queries) => {
-                let answers = store.read(&queries)?;
+                // Without a log there is nothing to read: what an unfinished import stored is none.
+                let answers = match live.head.genesis {
+                    NO_HASH => queries.iter().map(empty_answer).collect(),
+                    _ => store.read(&queries)?,
+                };
                 step = call(&mut live.guest, Op::Supply, &answers)?;
             }
             StageStep::Done(outcome) => return Ok(*outcome),

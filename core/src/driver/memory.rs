@@ -6,8 +6,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Store, StoreError, StoredBlock, Tail, Write};
+use super::leftovers::shortened;
+use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
+use crate::limits::CUT_BLOCKS_MAX;
 use crate::protocol::{Answer, Query, View};
 
 /// Log, rows and checkpoint of one partition.
@@ -19,9 +21,24 @@ pub struct MemoryStore {
     pub rows: BTreeMap<View, BTreeMap<Vec<u8>, Vec<u8>>>,
     /// The checkpoint row.
     pub checkpoint: Option<Vec<u8>>,
+    /// How far an unfinished import has come.
+    pub import: Option<Progress>,
 }
 
 impl MemoryStore {
+    fn cut(&mut self, cut: u64) {
+        for _ in 0..CUT_BLOCKS_MAX {
+            let Some(last) = self.log.last_entry().filter(|last| *last.key() > cut) else { break };
+            last.remove();
+        }
+        if cut > 0
+            && let Some((_, block)) = self.log.range_mut(1..=cut).next_back()
+            && let Some(short) = shortened(block, cut)
+        {
+            *block = short;
+        }
+    }
+
     fn answer(&self, query: &Query) -> Result<Answer, StoreError> {
         Ok(match query {
             Query::Commits { positions } => {
@@ -81,7 +98,8 @@ impl Store for MemoryStore {
         let last = last.map(|(_, block)| {
             (block.last, chain::lines(&block.body).next_back().unwrap_or_default().to_string())
         });
-        Ok(Tail { genesis, last, checkpoint: self.checkpoint.clone() })
+        let (checkpoint, import) = (self.checkpoint.clone(), self.import.clone());
+        Ok(Tail { genesis, last, checkpoint, import })
     }
 
     fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
@@ -89,6 +107,9 @@ impl Store for MemoryStore {
     }
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        if let Some(cut) = write.cut {
+            self.cut(cut);
+        }
         for block in &write.blocks {
             self.log.insert(block.first, block.clone());
         }
@@ -106,6 +127,11 @@ impl Store for MemoryStore {
         }
         if write.checkpoint.is_some() {
             self.checkpoint.clone_from(&write.checkpoint);
+        }
+        match &write.import {
+            Some(Importing::At(progress)) => self.import = Some(progress.clone()),
+            Some(Importing::Ended) => self.import = None,
+            None => {}
         }
         Ok(())
     }

@@ -11,7 +11,8 @@
 //! host asks [`Partition::work_due`] and calls [`Partition::work`] then; it calls
 //! [`Partition::checkpoint`] when it has been idle, and before it stops. Before each of these it asks
 //! the partition's [`Supervision`], and afterwards tells it [`Partition::take_ran`]. A host that
-//! closes a partition opens it again by [`Partition::next_due`].
+//! closes a partition opens it again by [`Partition::next_due`]. A reply that asks for the body of
+//! an import is followed by [`Partition::import`] until that has the answer.
 
 mod batch;
 mod bulk;
@@ -19,9 +20,12 @@ mod call;
 mod checkpoint;
 mod connection;
 mod hashes;
+mod import;
+mod leftovers;
 mod linked;
 mod memory;
 mod owner;
+mod pages;
 mod partition;
 mod reader;
 mod rebuild;
@@ -44,6 +48,8 @@ use alloc::vec::Vec;
 
 pub use bulk::{Bulk, describe, quarantine_of, same_target};
 pub use connection::{SqlError, SqlValue, Sqlite};
+pub use import::{Feed, Step};
+pub use leftovers::{Importing, Progress};
 pub use linked::Linked;
 pub use memory::MemoryStore;
 pub use owner::NOBODY;
@@ -106,7 +112,8 @@ pub trait Store {
     fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError>;
     /// Stores all of it or nothing, durably, before it returns `Ok`.
     fn write(&mut self, write: &Write) -> Result<(), StoreError>;
-    /// Deletes all rows and the checkpoint, never the log. Durable like a write.
+    /// Deletes all rows and the checkpoint, never the log, nor how far an import has come. Durable
+    /// like a write.
     fn erase_rows(&mut self) -> Result<(), StoreError>;
     /// Keeps, outside of log and rows, that the host may act for this incarnation. Durable like a
     /// write. A store whose logs are never moved keeps nothing.
@@ -124,6 +131,9 @@ pub struct Tail {
     pub last: Option<(u64, String)>,
     /// The checkpoint row's value.
     pub checkpoint: Option<Vec<u8>>,
+    /// How far an import has come that is not complete. The rest is then what it left behind, and
+    /// no log.
+    pub import: Option<Progress>,
 }
 
 impl Tail {
@@ -154,6 +164,9 @@ impl Tail {
 /// What is stored in one transaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
+    /// What an unfinished import stored beyond this position is deleted first: the last
+    /// [`CUT_BLOCKS_MAX`](crate::limits::CUT_BLOCKS_MAX) blocks of it at most.
+    pub cut: Option<u64>,
     /// New blocks, in order.
     pub blocks: Vec<StoredBlock>,
     /// Changed rows of a checkpoint.
@@ -162,6 +175,8 @@ pub struct Write {
     pub dropped: Vec<View>,
     /// The checkpoint row, when `rows` is a checkpoint.
     pub checkpoint: Option<Vec<u8>>,
+    /// How far an import has come from now on.
+    pub import: Option<Importing>,
 }
 
 /// Why a store did not do what it was asked.

@@ -9,20 +9,25 @@ use super::{Partition, Spawn, Store, StoreError, World};
 use crate::errors::Code;
 use crate::protocol::{Outcome, Ownership, Standing};
 
-/// What is kept as owner where a host owns nothing: no log has this incarnation.
+/// What is kept as owner where a host owns nothing: no log of ours has this incarnation, and one of
+/// elsewhere that does is held like any other.
 pub const NOBODY: [u8; 16] = [0; 16];
 
 impl<G> Live<G> {
     /// Whose the log is, for a host that acts for `incarnation`.
     pub(super) fn standing(&self, incarnation: &[u8; 16]) -> Standing {
         let empty = self.head.genesis == crate::chain::NO_HASH;
-        if empty || self.incarnation == *incarnation { Standing::Owned } else { Standing::Held }
+        let own = self.incarnation == *incarnation && *incarnation != NOBODY;
+        if empty || own { Standing::Owned } else { Standing::Held }
     }
 }
 
 impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// Whose the open log is; of one that is not open nothing is known.
     pub fn standing(&self) -> Standing {
+        if self.imports.under_way() {
+            return Standing::Importing;
+        }
         let live = self.live.as_ref();
         live.map_or(Standing::Owned, |live| live.standing(&self.config.incarnation))
     }

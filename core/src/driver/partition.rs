@@ -4,19 +4,19 @@
 //! in `batch`. Invariant: whenever `live` is present, the guest's rows are the fold of
 //! exactly what the store holds; any doubt drops the instance.
 
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bulk::same_target;
 use super::call::call;
 use super::checkpoint::store_rows_alone;
-use super::{Export, Guest, Spawn, Store, StoreError, TestStamps, Trap, World};
-use crate::chain::{self, Chain, Hash, NO_HASH};
-use crate::limits;
+use super::pages::{self, Start};
+use super::{
+    Export, Guest, NOBODY, Spawn, Store, StoreError, Tail, TestStamps, Trap, World, test_entropy,
+};
+use crate::chain::{self, Hash};
 use crate::protocol::{
-    Answer, Fold, FoldStep, Op, Open, OpenSettings, Opened, Process, Quarantine, Quarantined, Query,
+    Answer, Fold, FoldStep, Op, OpenSettings, Process, Quarantine, Quarantined, Query,
 };
 
 /// What a host decides about a partition when it opens it.
@@ -24,7 +24,8 @@ use crate::protocol::{
 pub struct Config {
     /// Name of the partition.
     pub partition: String,
-    /// Incarnation that this host acts for; [`super::NOBODY`] where it may only read.
+    /// Incarnation that this host acts for; [`super::NOBODY`] where it may only read, or where
+    /// there is no log yet: that one then gets a fresh one.
     pub incarnation: [u8; 16],
     /// What the guest is opened with.
     pub settings: OpenSettings,
@@ -76,6 +77,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) failed: u32,
     /// A stored row is not what was written: all of them are deleted and folded again.
     pub(super) rows_damaged: bool,
+    pub(super) imports: super::import::Imports<S::Guest>,
 }
 
 /// An open instance.
@@ -151,6 +153,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             stored: false,
             failed: 0,
             rows_damaged: false,
+            imports: super::import::Imports::default(),
         }
     }
 
@@ -272,84 +275,33 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     fn try_open(&mut self) -> Result<Live<S::Guest>, Failure> {
-        let hash_seed = self.world.entropy().first_chunk::<8>().copied().unwrap_or_default();
-        let quarantined = self.quarantined.clone();
-        open_live(&mut self.spawn, &mut self.store, &self.config, quarantined, hash_seed)
+        let tail = self.read_tail()?;
+        let start = Start::of(tail, self.quarantined.clone(), self.draw())?;
+        pages::open_live(&mut self.spawn, &mut self.store, &self.config, start)
     }
-}
 
-/// A fresh instance at the head of what is stored.
-pub(super) fn open_live<S: Spawn, T: Store>(
-    spawn: &mut S,
-    store: &mut T,
-    config: &Config,
-    quarantined: Vec<Quarantine>,
-    hash_seed: [u8; 8],
-) -> Result<Live<S::Guest>, Failure> {
-    let tail = store.tail()?;
-    let (genesis, hash) = tail.hashes()?;
-    let mut guest = spawn.spawn()?;
-    let head = tail.last.as_ref().map_or(0, |(position, _)| *position);
-    let had_rows = tail.checkpoint.is_some();
-    let open = Open {
-        partition: config.partition.clone(),
-        incarnation: config.incarnation,
-        hash_seed: u64::from_le_bytes(hash_seed),
-        guest: spawn.digest(),
-        settings: config.settings.clone(),
-        genesis: tail.genesis.clone(),
-        head,
-        checkpoint: tail.checkpoint,
-        quarantined,
-    };
-    let opened: Opened = call(&mut guest, Op::Open, &open)?;
-    if had_rows && !opened.rows_usable {
-        store.erase_rows()?;
+    /// A random number.
+    pub(super) fn draw(&mut self) -> u64 {
+        let bytes = self.world.entropy().first_chunk::<8>().copied().unwrap_or_default();
+        u64::from_le_bytes(bytes)
     }
-    let checkpoint = opened.fold_after;
-    let info = HeadInfo { position: head, hash, genesis, checkpoint };
-    let changed = head > checkpoint;
-    let Opened { behind, incarnation, waits, .. } = opened;
-    let mut live = Live { guest, head: info, changed, behind, incarnation, waits };
-    let mut chain = Chain { hash: genesis, position: Some(checkpoint) };
-    if checkpoint > 0 && checkpoint < head {
-        let answers = store.read(&[Query::Commits { positions: vec![checkpoint] }])?;
-        if let Some(Answer::Commits(lines)) = answers.first() {
-            chain.hash = lines.first().and_then(|line| chain::stored_hash(line)).unwrap_or(NO_HASH);
-        }
-    }
-    fold_to(&mut live, store, &mut chain, checkpoint, head)?;
-    Ok(live)
-}
 
-/// Folds the commits after `after` at least up to `to`, page by page, checking their chain;
-/// returns the position reached.
-pub(super) fn fold_to<G: Guest, T: Store>(
-    live: &mut Live<G>,
-    store: &mut T,
-    chain: &mut Chain,
-    after: u64,
-    to: u64,
-) -> Result<u64, Failure> {
-    let mut at = after;
-    while at < to {
-        let query =
-            Query::CommitsAfter { after: at, limit: limits::FOLD_COMMITS_MAX, descending: false };
-        let Some(Answer::Commits(lines)) = store.read(&[query])?.pop() else { break };
-        if lines.is_empty() {
-            let detail = format!("the log ends before position {to}");
-            return Err(StoreError::CorruptLog { position: at.saturating_add(1), detail }.into());
+    /// The ends of the log. What an unfinished import stored is none; and a log that does not
+    /// exist yet gets an incarnation of its own.
+    fn read_tail(&mut self) -> Result<Tail, StoreError> {
+        let mut tail = self.store.tail()?;
+        self.imports.unfinished = tail.import.take();
+        if self.imports.unfinished.is_some() {
+            tail = Tail::default();
         }
-        for line in &lines {
-            chain.take(line).map_err(|broken| StoreError::CorruptLog {
-                position: broken.position(),
-                detail: broken.to_string(),
-            })?;
+        if tail.genesis.is_none() && self.config.incarnation == NOBODY {
+            self.config.incarnation = match &self.config.test_stamps {
+                Some(stamps) => test_entropy(&stamps.seed, 0),
+                None => self.world.entropy(),
+            };
         }
-        let fold = Fold { blocks: lines.iter().map(String::as_str).collect() };
-        at = fold_blocks(live, store, &fold)?;
+        Ok(tail)
     }
-    Ok(at)
 }
 
 /// Has the guest take `fold` in, answering what it needs; returns the position it reached.

@@ -22,10 +22,11 @@ use alloc::vec::Vec;
 
 use super::call::stage;
 use super::hashes::Hashes;
-use super::partition::{Failure, Live, fold_to, open_live};
+use super::pages::{self, Pages, Start};
+use super::partition::{Failure, Live};
 use super::stamps::test_stamp;
 use super::{Config, OwnedRequest, Partition, Reply, Spawn, Store, StoreError, Tail, World, Write};
-use crate::chain::{self, Chain};
+use crate::chain;
 use crate::protocol::{Answer, Input, Process, Quarantine, Query, Stamp, What};
 
 /// What the writer tells a reader with a read.
@@ -111,7 +112,7 @@ impl<S: Spawn, T: Store> Reader<S, T> {
         let what = What::Request(request.message());
         let input = Input { stamp: told.stamp, what, process: told.process.clone() };
         let mut outcome = stage(&mut live, &mut self.store, &input)?;
-        if outcome.proposed.is_some() || outcome.export.is_some() {
+        if outcome.proposed.is_some() || outcome.export.is_some() || outcome.import.is_some() {
             return Err(Failure::Refused("this is for the writer to answer".into()));
         }
         let mut hashes = Hashes::default();
@@ -127,7 +128,9 @@ impl<S: Spawn, T: Store> Reader<S, T> {
         self.store.to = u64::MAX;
         let quarantined = told.quarantined.clone();
         let (spawn, store) = (&mut self.spawn, &mut self.store);
-        let live = open_live(spawn, store, &self.config, quarantined, told.hash_seed)?;
+        let seed = u64::from_le_bytes(told.hash_seed);
+        let start = Start::of(store.tail()?, quarantined, seed)?;
+        let live = pages::open_live(spawn, store, &self.config, start)?;
         self.store.to = live.head.position;
         Ok(live)
     }
@@ -138,10 +141,7 @@ impl<S: Spawn, T: Store> Reader<S, T> {
             return Ok(());
         }
         self.store.to = u64::MAX;
-        let mut chain = Chain { hash: live.head.hash, position: Some(live.head.position) };
-        let after = live.head.position;
-        live.head.position = fold_to(live, &mut self.store, &mut chain, after, position)?;
-        live.head.hash = chain.hash;
+        Pages::after(live, position).rest(live, &mut self.store)?;
         self.store.to = live.head.position;
         Ok(())
     }

@@ -30,6 +30,8 @@ pub enum OwnedBody {
     Whole(Vec<u8>),
     /// Longer than `body_bytes_max`; the host stopped reading.
     TooLarge,
+    /// Not read yet: [`Reply::import`] asks for it, or it is of no use.
+    Unread,
 }
 
 /// What a host sends back.
@@ -42,6 +44,9 @@ pub struct Reply {
     pub export: Option<Export>,
     /// When set, the host fills the body with its partitions' names: [`Listing::fill`].
     pub listing: Option<Listing>,
+    /// When set, the response is not the answer yet: hand the request's body to
+    /// [`Partition::import`] under this number, below 2^53, until that has one.
+    pub import: Option<u64>,
 }
 
 /// The range of an export, bounds in positions: `after < p <= to`.
@@ -98,6 +103,7 @@ impl OwnedRequest {
         let body = match &self.body {
             OwnedBody::Whole(bytes) => Body::Whole(bytes),
             OwnedBody::TooLarge => Body::TooLarge,
+            OwnedBody::Unread => Body::Unread,
         };
         let fingerprint = self.header("idempotency-key").map(|_| {
             let path = self.target.split('?').next().unwrap_or_default();
@@ -146,11 +152,11 @@ impl Reply {
             }
             ExportFrom::After(after) => Export { after, to },
         });
-        Self { response, export, listing: outcome.listing.take() }
+        Self { response, export, listing: outcome.listing.take(), import: None }
     }
 
     /// An answer that is all there is to it.
     pub const fn of(response: Response) -> Self {
-        Self { response, export: None, listing: None }
+        Self { response, export: None, listing: None, import: None }
     }
 }

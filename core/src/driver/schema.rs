@@ -33,6 +33,10 @@ pub(super) const NEXT_BLOCK: &str = "SELECT first_position, last_position, body 
      WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
 pub(super) const ADD_BLOCK: &str =
     "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";
+pub(super) const CUT: &str = "DELETE FROM log WHERE first_position IN (SELECT first_position FROM log \
+     WHERE first_position > ? AND first_position > 0 ORDER BY first_position DESC LIMIT ?)";
+pub(super) const SHORTEN: &str =
+    "UPDATE log SET last_position = ?, body = ? WHERE first_position = ?";
 pub(super) const ROW: &str = "SELECT value FROM rows WHERE view = ? AND generation = ? AND key = ?";
 pub(super) const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND generation = ? AND key > ? \
      AND key >= ? AND key < ? ORDER BY key LIMIT ?";
@@ -48,3 +52,4 @@ pub(super) const REPLACE_ROWS: [&str; 3] = [
     "PRAGMA writable_schema = RESET",
 ];
 pub(super) const DELETE_ROWS: &str = "DELETE FROM rows";
+pub(super) const DELETE_ROWS_OF_IMPORT: &str = "DELETE FROM rows WHERE view <> '~import'";

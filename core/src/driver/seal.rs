@@ -35,6 +35,8 @@ pub(super) fn store_batch<G: Guest, T: Store>(
     loop {
         let block: Block = call(&mut live.guest, Op::TakeBlock, &())?;
         if let Some(genesis) = block.genesis {
+            // Before the log exists it is certain who may act for it (law 7).
+            store.own(&live.incarnation)?;
             let (line, hash) =
                 chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
             write.blocks.extend(chain::pack([(0, 0, line)]));

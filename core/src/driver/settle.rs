@@ -56,7 +56,13 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             self.wakes.stored(&mut outcome.effects);
             let store = &mut self.store;
             let genesis = || store.tail().ok().and_then(|tail| tail.genesis);
-            let reply = Reply::settled(outcome, &hashes, to, genesis);
+            let mut reply = Reply::settled(outcome, &hashes, to, genesis);
+            if let Some(asked) = outcome.import.take() {
+                match self.begin_import(asked) {
+                    Ok(token) => reply.import = Some(token),
+                    Err(problem) => reply = Reply::of(problem.response()),
+                }
+            }
             if let Some(input) = waiting.get_mut(*index) {
                 input.reply = Some(reply);
             }

@@ -13,8 +13,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::connection::{SqlError, SqlValue, Sqlite};
+use super::leftovers::{cut, import_key, store_progress};
 use super::schema::*;
-use super::{Store, StoreError, StoredBlock, Tail, Write};
+use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
 use write::{store_blocks, store_rows};
@@ -108,6 +109,15 @@ impl<C: Sqlite> SqlStore<C> {
             Query::Rows { view, after_key, prefix, limit } => {
                 self.rows(view, after_key, prefix, *limit).map(Answer::Rows)
             }
+        }
+    }
+
+    /// How far an unfinished import has come. Its row is no row of a log: what it says can be lost.
+    fn import(&mut self) -> Result<Option<Progress>, StoreError> {
+        match self.row(&import_key()) {
+            Ok(row) => Ok(row.map(|row| Progress::of_row(Some(&row)))),
+            Err(StoreError::CorruptRow { .. }) => Ok(Some(Progress::of_row(None))),
+            Err(error) => Err(error),
         }
     }
 
@@ -241,8 +251,9 @@ impl<C: Sqlite> Store for SqlStore<C> {
             Some(_) => return Err(damaged(0)),
             None => None,
         };
+        let import = if genesis.is_none() { self.import()? } else { None };
         let checkpoint = self.row(&checkpoint_key())?;
-        Ok(Tail { genesis, last, checkpoint })
+        Ok(Tail { genesis, last, checkpoint, import })
     }
 
     fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
@@ -260,8 +271,11 @@ impl<C: Sqlite> Store for SqlStore<C> {
                 if !created {
                     CREATE.iter().try_for_each(|sql| connection.execute(sql, &[]))?;
                 }
+                cut(connection, write)?;
                 store_blocks(connection, &write.blocks)?;
-                store_rows(connection, write).inspect_err(|_| in_rows = true)
+                store_rows(connection, write)
+                    .and_then(|()| store_progress(connection, write))
+                    .inspect_err(|_| in_rows = true)
             })
             .map_err(|error| match error {
                 // It was undone before its end, so nothing is stored of it.
@@ -278,9 +292,12 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
     fn erase_rows(&mut self) -> Result<(), StoreError> {
         if self.created()? {
+            let log = self.genesis()?.is_some();
+            let sql = if log { DELETE_ROWS } else { DELETE_ROWS_OF_IMPORT };
+            let import = if log { None } else { self.import()? };
             self.connection
-                .transaction(&mut |connection| connection.execute(DELETE_ROWS, &[]))
-                .or_else(|error| self.replace_rows(error))
+                .transaction(&mut |connection| connection.execute(sql, &[]))
+                .or_else(|error| self.replace_rows(error, import))
                 .map_err(write_error)?;
         }
         Ok(())
@@ -289,13 +306,15 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
 impl<C: Sqlite> SqlStore<C> {
     /// Rows on damaged pages can not even be deleted: the table is forgotten, and made anew. Its
-    /// pages stay where they are, of no use.
-    fn replace_rows(&mut self, error: SqlError) -> Result<(), SqlError> {
+    /// pages stay where they are, of no use. How far an import has come stays.
+    fn replace_rows(&mut self, error: SqlError, import: Option<Progress>) -> Result<(), SqlError> {
         if !matches!(error, SqlError::Corrupt(_)) {
             return Err(error);
         }
+        let write = Write { import: import.map(Importing::At), ..Write::default() };
         self.connection.transaction(&mut |connection| {
-            REPLACE_ROWS.iter().chain(&CREATE).try_for_each(|sql| connection.execute(sql, &[]))
+            REPLACE_ROWS.iter().chain(&CREATE).try_for_each(|sql| connection.execute(sql, &[]))?;
+            store_progress(connection, &write)
         })
     }
 }
@@ -308,11 +327,11 @@ fn read_error(error: SqlError) -> StoreError {
 }
 
 /// Positions and generations stay below 2^53, so they pass JavaScript unharmed.
-fn integer(number: u64) -> SqlValue {
+pub(super) fn integer(number: u64) -> SqlValue {
     SqlValue::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn stored_block(row: Vec<SqlValue>) -> Result<StoredBlock, StoreError> {
+pub(super) fn stored_block(row: Vec<SqlValue>) -> Result<StoredBlock, StoreError> {
     match row.as_slice() {
         [SqlValue::Integer(first), SqlValue::Integer(last), SqlValue::Text(body)] => {
             let first = u64::try_from(*first).map_err(|_| damaged(0))?;

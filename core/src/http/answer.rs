@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
-use crate::protocol::{ExportFrom, Hole, Listing, Ownership, Response};
+use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Ownership, Response};
 
 /// An answer on its way out.
 #[derive(Clone, Debug)]
@@ -25,12 +25,14 @@ pub struct Answer {
     pub ownership: Option<Ownership>,
     /// The body is a list of the host's partitions.
     pub listing: Option<Listing>,
+    /// The body is a part of a log.
+    pub import: Option<ImportPart>,
 }
 
 impl Answer {
     const fn of(response: Response) -> Self {
-        let (export, ownership, listing) = (None, None, None);
-        Self { response, holes: Vec::new(), export, ownership, listing }
+        let (export, ownership, listing, import) = (None, None, None, None);
+        Self { response, holes: Vec::new(), export, ownership, listing, import }
     }
 
     /// An error.

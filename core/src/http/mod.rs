@@ -11,6 +11,7 @@ mod answer;
 mod commands;
 mod effects;
 mod events;
+mod import;
 mod matching;
 mod openapi;
 mod ownership;
@@ -25,6 +26,7 @@ mod stats;
 mod tests;
 
 pub use answer::Answer;
+pub use import::{is_import, not_empty, too_large};
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
@@ -87,6 +89,7 @@ pub fn handle(
     match parsed.action {
         Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),
         Action::Resume => return ownership::resume(engine, access, stamp, process),
+        Action::LogImport => return Ok(import::begin(engine, parsed)),
         _ => {}
     }
     let answer = match parsed.action {
@@ -108,9 +111,11 @@ pub fn handle(
         Action::LogExport => Ok(process::log_export(parsed)),
         Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
         Action::Index => Ok(process::index()),
-        Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild | Action::Resume => {
-            Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable")))
-        }
+        Action::Command { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::Rebuild
+        | Action::Resume
+        | Action::LogImport => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
     };
     finish(answer, &mut access)
 }

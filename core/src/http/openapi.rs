@@ -119,6 +119,9 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
         ),
         Action::Command { command, .. } => push_body(out, command.fields, fields::COMMON),
         Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
+        Action::LogImport => out.push_str(
+            r#","requestBody":{"required":false,"content":{"application/x-ndjson":{"schema":{"type":"string"}}}}"#,
+        ),
         _ => {}
     }
     out.push_str(",\"responses\":{");
@@ -204,6 +207,7 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
         Action::Health => (json, named("Health")),
         Action::LogHead => (json, named("LogHead")),
         Action::LogExport => ("application/x-ndjson", "{\"type\":\"string\"}".into()),
+        Action::LogImport => (json, r##"{"type":"object","required":["ok","partition","position","hash","complete"],"additionalProperties":false,"properties":{"ok":{"const":true},"partition":{"type":"string"},"position":{"type":"integer"},"hash":{"$ref":"#/components/schemas/Hash"},"complete":{"type":"boolean"}}}"##.into()),
         Action::OpenApi => (json, "{\"type\":\"object\"}".into()),
         Action::Index => ("text/html; charset=utf-8", "{\"type\":\"string\"}".into()),
     }

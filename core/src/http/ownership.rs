@@ -1,7 +1,7 @@
 //! Whose log it is, over HTTP: what a partition refuses that this host does not own, and
 //! `POST /effects/resume`, which makes it this host's.
 //!
-//! Owns those refusals and answers. Refuses to compare incarnations and to store the owner: the
+//! Owns those refusals and answers, and what is refused while an import is not complete. Refuses to compare incarnations and to store the owner: the
 //! driver does (law 7).
 
 use alloc::format;
@@ -20,6 +20,10 @@ pub fn refusal(action: Action, process: &Process) -> Option<Problem> {
     let changes =
         matches!(action, Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild);
     match process.standing {
+        Standing::Importing if changes || matches!(action, Action::Resume) => Some(Problem::new(
+            Code::InProgress,
+            "an import into this partition is not complete; POST /log/import goes on with it",
+        )),
         Standing::Held if changes => Some(Problem::new(
             Code::Held,
             "the log of this partition belongs to another host; POST /effects/resume makes it this host's",

@@ -84,7 +84,7 @@ pub fn log_head(engine: &Engine, process: &Process) -> Answer {
 /// `GET /log/export`: the host streams what is stored.
 pub fn log_export(parsed: &Parsed) -> Answer {
     let after = parsed.params.get("after").and_then(|after| after.parse().ok());
-    let mut answer = Answer::ok("application/x-ndjson", String::new());
+    let mut answer = Answer::ok(super::import::NDJSON, String::new());
     answer.export = Some(after.map_or(ExportFrom::Genesis, ExportFrom::After));
     answer
 }

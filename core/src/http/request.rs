@@ -100,6 +100,7 @@ pub fn parse(
             }
             parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
         }
+        Action::LogImport => super::import::check(&headers, request.body)?,
         _ => {
             parsed.known_versions =
                 headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?
@@ -124,7 +125,7 @@ pub fn partition_of(target: &str) -> String {
 }
 
 /// Segments of a path, `.` and `..` resolved as browsers do, percent signs decoded.
-fn resolve(path: &str) -> Vec<String> {
+pub(super) fn resolve(path: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let raw = path.strip_prefix('/').unwrap_or(path);
     let mut segments = raw.split('/').peekable();
@@ -349,20 +350,29 @@ pub(super) fn versions(header: &'static str, value: &str) -> Result<Vec<u64>, Pr
     })
 }
 
+/// The media type of the body, in lower case, without parameters; empty when none is stated.
+pub(super) fn media_type(headers: &Headers<'_>) -> Result<String, Problem> {
+    let stated = headers.one("content-type")?.unwrap_or_default();
+    Ok(stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The body is of another media type than it must be.
+pub(super) fn unsupported(must: &str, found: &str) -> Problem {
+    let shown: String = found.chars().take(64).collect();
+    let detail = format!("Content-Type must {must}, not `{shown}`");
+    Problem::new(Code::UnsupportedMediaType, detail).text("field", "Content-Type")
+}
+
 /// The body as one minified JSON text.
 fn parse_body(
     headers: &Headers<'_>,
     body: Body<'_>,
     body_bytes_max: u64,
 ) -> Result<String, Problem> {
-    let content_type = headers.one("content-type")?.unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let subtype = essence.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
-    if essence != "application/json" && !subtype.ends_with("+json") {
-        let shown: String = essence.chars().take(64).collect();
-        let detail =
-            format!("Content-Type must be application/json or end in +json, not `{shown}`");
-        return Err(Problem::new(Code::UnsupportedMediaType, detail).text("field", "Content-Type"));
+    let found = media_type(headers)?;
+    let subtype = found.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
+    if found != "application/json" && !subtype.ends_with("+json") {
+        return Err(unsupported("be application/json or end in +json", &found));
     }
     match body {
         Body::Whole(bytes) if bytes.len() as u64 <= body_bytes_max => {

@@ -1,9 +1,10 @@
 //! The route table: it routes, and it is what `/openapi.json` publishes.
 //!
-//! Owns every path, method and query parameter. Bank routes are not written here: each registered
-//! aggregate gets its commands, its query and its events from the registry.
+//! Owns every path and method; query parameters are in `params`. Bank routes are not written here:
+//! each registered aggregate gets its commands, its query and its events from the registry.
 
-use alloc::borrow::Cow;
+mod params;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +13,11 @@ use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
+use params::{
+    AFTER_KEY, EFFECT_PARAMS, EVENTS_OF_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, STATE_PARAMS,
+    STREAM_PARAMS,
+};
+pub use params::{Param, ParamKind, travels};
 
 /// One way to address the system.
 #[derive(Clone, Debug)]
@@ -86,128 +92,13 @@ pub enum Action {
     LogHead,
     /// The log.
     LogExport,
+    /// Takes a log in.
+    LogImport,
     /// The contract.
     OpenApi,
     /// What this is.
     Index,
 }
-
-/// A query parameter.
-#[derive(Clone, Copy, Debug)]
-pub struct Param {
-    /// Its name.
-    pub name: &'static str,
-    /// What it may hold.
-    pub kind: ParamKind,
-    /// One line for the contract.
-    pub doc: &'static str,
-}
-
-/// What a query parameter may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParamKind {
-    /// 1 to 1,000.
-    Limit,
-    /// 0 to 2^53−1.
-    Position,
-    /// 1 to 2^53−1.
-    Version,
-    /// A key: 1 to 512 bytes.
-    Key,
-    /// Visible ASCII and space, 1 to 255 characters.
-    Text,
-    /// `asc` or `desc`.
-    Order,
-    /// ISO 8601, UTC.
-    Time,
-    /// One of these.
-    OneOf(&'static [&'static str]),
-}
-
-impl ParamKind {
-    /// For error texts.
-    pub fn expectation(self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Limit => "an integer from 1 to 1000",
-            Self::Position => "an integer from 0 to 9007199254740991",
-            Self::Version => "an integer from 1 to 9007199254740991",
-            Self::Key => "1 to 512 bytes",
-            Self::Text => "1 to 255 visible ASCII characters or spaces",
-            Self::Order => "asc or desc",
-            Self::Time => "a UTC time such as 2026-01-31T12:00:00.000Z",
-            Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
-        })
-    }
-}
-
-const LIMIT: Param = Param {
-    name: "limit",
-    kind: ParamKind::Limit,
-    doc: "At most this many items; 100 when left out",
-};
-const AFTER: Param = Param {
-    name: "after",
-    kind: ParamKind::Position,
-    doc: "Only items after this position; with order=desc, before it",
-};
-const AFTER_KEY: Param =
-    Param { name: "after", kind: ParamKind::Key, doc: "Only items after this key" };
-const ORDER: Param =
-    Param { name: "order", kind: ParamKind::Order, doc: "By position; ascending when left out" };
-
-const STREAM_PARAMS: &[Param] = &[
-    LIMIT,
-    AFTER,
-    ORDER,
-    Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" },
-    Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" },
-    Param {
-        name: "correlationId",
-        kind: ParamKind::Text,
-        doc: "Only events of this correlation id",
-    },
-    Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" },
-    Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" },
-];
-
-const EVENTS_OF_PARAMS: &[Param] = &[
-    LIMIT,
-    AFTER,
-    ORDER,
-    Param {
-        name: "fromVersion",
-        kind: ParamKind::Version,
-        doc: "Only events of this version or later",
-    },
-];
-
-const STATE_PARAMS: &[Param] = &[
-    Param { name: "atVersion", kind: ParamKind::Version, doc: "As of this version of the stream" },
-    Param { name: "atTime", kind: ParamKind::Time, doc: "As of this time, inclusive" },
-    Param { name: "toSequence", kind: ParamKind::Version, doc: "The same as atVersion" },
-    Param { name: "toTimestamp", kind: ParamKind::Time, doc: "The same as atTime" },
-];
-
-/// Whether a query parameter asks for a state as of then.
-pub fn travels(name: &str) -> bool {
-    STATE_PARAMS.iter().any(|param| param.name == name)
-}
-
-const EFFECT_PARAMS: &[Param] = &[
-    LIMIT,
-    Param { name: "after", kind: ParamKind::Key, doc: "Only effects after this id" },
-    Param {
-        name: "status",
-        kind: ParamKind::OneOf(super::effects::STATUSES),
-        doc: "Only effects of this status",
-    },
-];
-
-const EXPORT_PARAMS: &[Param] = &[Param {
-    name: "after",
-    kind: ParamKind::Position,
-    doc: "Only commits after this position; from genesis when left out",
-}];
 
 /// Commands that the HTTP layer itself can refuse so.
 pub const COMMAND_ERRORS: &[Code] = &[
@@ -218,6 +109,7 @@ pub const COMMAND_ERRORS: &[Code] = &[
     Code::InvalidParameter,
     Code::InvalidHeader,
     Code::Held,
+    Code::InProgress,
     Code::PreconditionFailed,
     Code::TooLarge,
     Code::UnsupportedMediaType,
@@ -252,6 +144,19 @@ const TAKE_ERRORS: &[Code] = &[
     Code::MalformedJson,
     Code::InvalidField,
     Code::UnknownField,
+    Code::Held,
+    Code::InProgress,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::UnknownOutcome,
+    Code::StorageFull,
+];
+
+const IMPORT_ERRORS: &[Code] = &[
+    Code::MalformedJson,
+    Code::InvalidField,
+    Code::NotEmpty,
+    Code::InProgress,
     Code::TooLarge,
     Code::UnsupportedMediaType,
     Code::UnknownOutcome,
@@ -306,6 +211,34 @@ fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
     ));
 }
 
+/// What changes something, and is not the registry's.
+fn changing(routes: &mut Vec<Route>) {
+    routes.push(Route {
+        method: "POST",
+        path: "/effects/resume".into(),
+        action: Action::Resume,
+        summary: "Makes a log that is held this host's, under a new incarnation".into(),
+        params: &[],
+        errors: TAKE_ERRORS,
+    });
+    routes.push(Route {
+        method: "POST",
+        path: "/log/import".into(),
+        action: Action::LogImport,
+        summary: "Takes in, in parts of at most 64 MB, what GET /log/export gave; there is no log before the last one, and that log is held".into(),
+        params: IMPORT_PARAMS,
+        errors: IMPORT_ERRORS,
+    });
+    routes.push(Route {
+        method: "POST",
+        path: "/projections/rebuild".into(),
+        action: Action::Rebuild,
+        summary: "Builds a projection anew, serving its old rows until that is done".into(),
+        params: &[],
+        errors: NOT_FOUND,
+    });
+}
+
 /// All routes of a registry.
 pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
@@ -354,22 +287,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for (path, action, summary, params, errors) in fixed {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
-    routes.push(Route {
-        method: "POST",
-        path: "/effects/resume".into(),
-        action: Action::Resume,
-        summary: "Makes a log that is held this host's, under a new incarnation".into(),
-        params: &[],
-        errors: TAKE_ERRORS,
-    });
-    routes.push(Route {
-        method: "POST",
-        path: "/projections/rebuild".into(),
-        action: Action::Rebuild,
-        summary: "Builds a projection anew, serving its old rows until that is done".into(),
-        params: &[],
-        errors: NOT_FOUND,
-    });
+    changing(&mut routes);
     routes
 }
 

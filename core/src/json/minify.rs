@@ -37,18 +37,16 @@ pub fn minify(text: &[u8]) -> Result<String, JsonError> {
     if text.starts_with('\u{feff}') {
         return Err(JsonError::ByteOrderMark { offset: 0 });
     }
-    let mut check = Check {
-        text,
-        bytes: text.as_bytes(),
-        at: 0,
-        run: 0,
-        out: String::new(),
-        open: None,
-        outer: Vec::new(),
-        keys: Vec::new(),
-    };
+    let mut check = Check::new(text, DEPTH_MAX);
     check.document()?;
     Ok(check.finish())
+}
+
+/// Whether `text` is one JSON text as [`minify`] leaves it, but for its depth: a stored line holds
+/// payloads some levels down.
+pub fn is_minified(text: &str, depth_max: usize) -> bool {
+    let mut check = Check::new(text, depth_max);
+    check.document().is_ok() && check.run == 0
 }
 
 /// An array or object that is not closed yet.
@@ -90,9 +88,16 @@ struct Check<'a> {
     outer: Vec<Open>,
     /// The keys of all open objects, the innermost's last.
     keys: Vec<Key<'a>>,
+    depth_max: usize,
 }
 
 impl<'a> Check<'a> {
+    fn new(text: &'a str, depth_max: usize) -> Self {
+        let (bytes, out) = (text.as_bytes(), String::new());
+        let (outer, keys) = (Vec::new(), Vec::new());
+        Self { text, bytes, at: 0, run: 0, out, open: None, outer, keys, depth_max }
+    }
+
     fn document(&mut self) -> Result<(), JsonError> {
         loop {
             // A value opens a bracket, which asks for the next value, or ends one or more.
@@ -177,7 +182,7 @@ impl<'a> Check<'a> {
 
     fn enter(&mut self, open: Open) -> Result<(), JsonError> {
         if let Some(outer) = self.open.replace(open) {
-            if self.outer.len().wrapping_add(1) >= DEPTH_MAX {
+            if self.outer.len().wrapping_add(1) >= self.depth_max {
                 return Err(JsonError::TooDeep { offset: self.at });
             }
             self.outer.push(outer);

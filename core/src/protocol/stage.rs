@@ -126,6 +126,8 @@ pub enum Body<'a> {
     Whole(&'a [u8]),
     /// It is longer than `body_bytes_max` and was not read to its end.
     TooLarge,
+    /// There is one that the host reads when the answer asks for it.
+    Unread,
 }
 
 /// What the process knows and the log does not. Zeros where a host can not tell.
@@ -163,6 +165,8 @@ pub enum Standing {
     Owned,
     /// Read it: its newest incarnation is not the one that this host may act for.
     Held,
+    /// Go on with the import that is not complete yet; until then there is no log.
+    Importing,
 }
 
 /// What the host does about whose log it is, with an answer.
@@ -212,6 +216,8 @@ pub struct Outcome {
     pub ownership: Option<Ownership>,
     /// The body is a list of the host's partitions.
     pub listing: Option<Listing>,
+    /// The body is a part of a log: the answer is the driver's, once it has taken that in.
+    pub import: Option<ImportPart>,
 }
 
 /// Which partitions are to be listed.
@@ -223,6 +229,15 @@ pub struct Listing {
     pub limit: u32,
     /// Where the next page is, but for the name after which it starts.
     pub link: String,
+}
+
+/// A part of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportPart {
+    /// It continues behind this position; from the start where there is none.
+    pub after: Option<u64>,
+    /// It is the last one.
+    pub complete: bool,
 }
 
 /// Where an export starts.

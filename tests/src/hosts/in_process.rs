@@ -1,17 +1,20 @@
 //! The third host: driver, guest and a store in memory, linked into the test.
 //!
 //! Owns what a host does around a partition: choosing it by path, bounding bodies, leaving the
-//! body out for `HEAD`, appending an export's pages. Refuses sockets and files.
+//! body out for `HEAD`, appending an export's pages, handing an import's body over. Refuses sockets
+//! and files.
 
 use std::collections::BTreeMap;
 
 use foldlog_core::chain::sha256;
 use foldlog_core::driver::{
-    Config, MemoryStore, OwnedBody, OwnedRequest, Partition, Spawn, Store, TestStamps, Trap, World,
-    test_entropy,
+    Config, Feed, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Spawn, Step, Store,
+    TestStamps, Trap, World, test_entropy,
 };
 use foldlog_core::guest::Guest;
+use foldlog_core::http::is_import;
 use foldlog_core::ids::is_partition;
+use foldlog_core::limits::IMPORT_BYTES_MAX;
 use foldlog_core::protocol::{OpenSettings, Response};
 use foldlog_core::registry::Registry;
 use foldlog_core::time::Time;
@@ -99,7 +102,10 @@ impl InProcess {
             headers: headers
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.as_bytes().to_vec()))
                 .collect(),
-            body: if request.body.len() > BODY_BYTES_MAX {
+            body: if is_import(&request.method, &request.target) && !request.body.is_empty() {
+                let too_large = request.body.len() as u64 > IMPORT_BYTES_MAX;
+                if too_large { OwnedBody::TooLarge } else { OwnedBody::Unread }
+            } else if request.body.len() > BODY_BYTES_MAX {
                 OwnedBody::TooLarge
             } else {
                 OwnedBody::Whole(request.body.clone())
@@ -107,6 +113,9 @@ impl InProcess {
         };
         let mut reply = partition.run(vec![owned]).remove(0);
         make_effects(partition);
+        if let Some(token) = reply.import {
+            reply = feed(partition, token, &request.body, 1 << 20);
+        }
         let mut body = reply.response.body;
         if let Some(mut export) = reply.export {
             while let Some(last) = partition.page(export).ok().and_then(|lines| {
@@ -141,6 +150,33 @@ fn make_effects(partition: &mut Partition<Linked, MemoryStore, Still>) {
         }
         due.iter().for_each(|effect| partition.effect_ended(effect.position, effect.n, None));
         partition.work();
+    }
+}
+
+/// Hands the body of an import over, in pieces of this size; returns the answer.
+///
+/// # Panics
+/// When the partition wants what it got already.
+pub fn feed<S: Spawn, T: Store, W: World>(
+    partition: &mut Partition<S, T, W>,
+    token: u64,
+    body: &[u8],
+    piece: usize,
+) -> Reply {
+    let mut pieces = body.chunks(piece.max(1)).map(|bytes| Feed::Bytes(bytes.to_vec()));
+    let (mut next, mut ended) = (Feed::Nothing, false);
+    loop {
+        next = match partition.import(token, next) {
+            Step::Done(reply) => return reply,
+            Step::Turn => Feed::Nothing,
+            Step::Body => {
+                assert!(!ended, "the body had ended");
+                pieces.next().unwrap_or_else(|| {
+                    ended = true;
+                    Feed::End
+                })
+            }
+        };
     }
 }
 

@@ -227,5 +227,5 @@ fn a_small_cache_survives_any_fault() {
 #[test]
 fn a_damaged_row_and_a_fault_together_are_survived() {
     let setup = Setup { row_cache_max: 16 << 10, tail_events_max: 20, ..Setup::default() };
-    exhaust(&Plan { name: "damaged row", setup, scenario: batches(4, 23), corrupt_at: 60 });
+    exhaust(&Plan { name: "damaged row", setup, scenario: batches(4, 23), corrupt_at: 40 });
 }

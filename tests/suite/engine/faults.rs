@@ -47,27 +47,32 @@ pub struct Script {
     pub corrupt_at: u64,
     /// What each operation was.
     pub log: Vec<Kind>,
+    /// Who may act for the log; as durable as the log is.
+    pub owner: Option<[u8; 16]>,
 }
 
-/// The four operations of a store.
+/// The five operations of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Tail,
     Read,
     Write,
     Erase,
+    Own,
 }
 
 impl Way {
     /// Whether it makes a difference of its own at such an operation.
     pub fn fits(self, kind: Kind) -> bool {
-        matches!(kind, Kind::Write | Kind::Erase) || matches!(self, Self::Fails | Self::CrashBefore)
+        matches!(kind, Kind::Write | Kind::Erase | Kind::Own)
+            || matches!(self, Self::Fails | Self::CrashBefore)
     }
 }
 
 impl Script {
     pub fn new(at: u64, way: Way, corrupt_at: u64) -> Self {
-        Self { at, way, operations: 0, crashed: false, corrupt_at, log: Vec::new() }
+        let (operations, log) = (0, Vec::new());
+        Self { at, way, operations, crashed: false, corrupt_at, log, owner: None }
     }
 
     /// Operations of a kind.
@@ -142,5 +147,12 @@ impl Store for FaultStore {
     }
     fn erase_rows(&mut self) -> Result<(), StoreError> {
         self.writing(Kind::Erase, |store| store.erase_rows())
+    }
+    fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), StoreError> {
+        let script = self.script.clone();
+        self.writing(Kind::Own, |_| {
+            script.borrow_mut().owner = Some(*incarnation);
+            Ok(())
+        })
     }
 }

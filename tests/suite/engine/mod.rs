@@ -1,11 +1,13 @@
 //! The engine in process: driver, linked guest, stores in memory. No socket, no wasm.
 //!
-//! Reading order: `kit` (a bank and how to talk to it), `faults` (a store that fails by script),
-//! then one file per law.
+//! Reading order: `kit` (a bank and how to talk to it), `parts` (and how to give it a log),
+//! `faults` (a store that fails by script), then one file per law.
 
 mod crash;
+mod archives;
 mod effects;
 mod faults;
+mod import;
 mod keys;
 pub mod kit;
 mod letters;
@@ -16,6 +18,7 @@ mod reads;
 mod rebuild;
 mod memory;
 mod model;
+mod parts;
 mod postings;
 mod process;
 mod process_ends;

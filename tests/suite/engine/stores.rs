@@ -13,7 +13,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use super::kit::{Random, seed};
 
 /// SQLite in memory; fails the statement that the script names.
-struct Memory {
+pub struct Memory {
     connection: Connection,
     /// Statements until one fails; 0 never.
     fails_in: u64,
@@ -37,7 +37,7 @@ impl ToSql for Bound<'_> {
 }
 
 impl Memory {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { connection: Connection::open_in_memory().expect("SQLite opens"), fails_in: 0 }
     }
 
@@ -95,38 +95,38 @@ impl Sqlite for Memory {
 }
 
 /// The same store twice.
-struct Both {
-    memory: MemoryStore,
-    sql: SqlStore<Memory>,
+pub struct Both {
+    pub memory: MemoryStore,
+    pub sql: SqlStore<Memory>,
 }
 
 impl Both {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { memory: MemoryStore::default(), sql: SqlStore::new(Memory::new()) }
     }
 
-    fn write(&mut self, write: &Write) {
+    pub fn write(&mut self, write: &Write) {
         assert_eq!(self.memory.write(write), Ok(()));
         assert_eq!(self.sql.write(write), Ok(()));
     }
 
-    fn read(&mut self, query: &Query) -> Answer {
+    pub fn read(&mut self, query: &Query) -> Answer {
         let queries = std::slice::from_ref(query);
         let (a, b) = (self.memory.read(queries), self.sql.read(queries));
         assert_eq!(a, b, "{query:?}");
         a.unwrap_or_else(|e| panic!("{query:?}: {e}")).remove(0)
     }
 
-    fn same_tail(&mut self) {
+    pub fn same_tail(&mut self) {
         assert_eq!(self.memory.tail(), self.sql.tail());
     }
 }
 
-fn view(name: &str, generation: u32) -> View {
+pub fn view(name: &str, generation: u32) -> View {
     View { name: name.into(), generation }
 }
 
-fn line(position: u64, filling: usize) -> String {
+pub fn line(position: u64, filling: usize) -> String {
     let zeros = chain::HASH_HOLE;
     format!("{{\"position\":{position},\"x\":\"{}\",\"hash\":\"{zeros}\"}}", "x".repeat(filling))
 }
@@ -151,7 +151,7 @@ fn random_log(random: &mut Random, both: &mut Both, commits: u64, filling: usize
     firsts
 }
 
-fn positions(answer: &Answer) -> Vec<u64> {
+pub fn positions(answer: &Answer) -> Vec<u64> {
     let Answer::Commits(lines) = answer else { panic!("commits were asked for: {answer:?}") };
     lines.iter().map(|line| chain::position(line).expect("a line")).collect()
 }
@@ -302,6 +302,7 @@ fn a_write_is_stored_whole_or_not_at_all() {
         rows: vec![(view("a", 1), vec![(vec![1], Some(vec![2])), (vec![3], None)])],
         dropped: vec![view("b", 1)],
         checkpoint: Some(vec![1, 2]),
+        ..Write::default()
     };
     let mut failures = 0;
     for fails_in in 2.. {

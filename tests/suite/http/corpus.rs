@@ -208,6 +208,21 @@ fn post(headers: &str, body: &str) -> Vec<u8> {
     format!("{start}{headers}\r\n{body}").into_bytes()
 }
 
+/// The example of docs/format.md, but for its last line.
+const LOG: &str = concat!(
+    r#"{"position":0,"format":1,"partition":"main","incarnation":"58f9082db66a15d660a3f65e1e2f12c3","time":"2026-01-01T00:00:01.000Z","settings":{"idempotencyDays":7,"recordCommands":true},"guest":"0000000000000000000000000000000000000000000000000000000000000000","hash":"72cbdfabee8c549f2ef3f53687017ef6dc5ff17d4ac33d82936a84f19d4fafef"}"#,
+    "\n",
+    r#"{"position":1,"time":"2026-01-01T00:00:01.000Z","command":{"name":"OpenAccount","data":{"accountId":"acc-1","initialBalance":1000}},"events":[{"type":"AccountOpened","stream":"BankAccount:acc-1","version":1,"data":{"initialBalance":1000}}],"hash":"daa97f8779868e5eb18bea73fb9414d6e15662c55481345b19d58194ffd75b72"}"#,
+    "\n"
+);
+
+/// Into a partition of its own, which stays empty as long as it is no log.
+fn import(log: &str) -> Request {
+    let mut request = Request::post("/p/imported/log/import?complete=true", log);
+    request.headers = vec![("Content-Type".into(), "application/x-ndjson".into())];
+    request
+}
+
 /// Valid requests, to be mutated.
 pub fn requests() -> Vec<Request> {
     let deposit = || Request::post("/commands/deposit", BODY);
@@ -230,6 +245,8 @@ pub fn requests() -> Vec<Request> {
         Request::get("/projections/AccountBalances?after=a&limit=1"),
         Request::get("/stats?after=BankAccount:a"),
         Request::get("/p/other/log/export?after=0"),
+        import(LOG),
+        import(LOG.trim_end()),
     ]
 }
 

@@ -12,6 +12,8 @@
 //!
 //! A body on the request's line is JSON unless a header says otherwise; `| ` goes on with the body
 //! on a new line; `Content-Type:` without a value sends none. `${x*128}` stands for 128 times `x`.
+//! `<< /log/export 2..3` is a body of these lines of what a `GET` answers just then, `| ` after it
+//! goes on with lines of its own.
 //! A repeated request has no recorded answer but its status, and all of them have that one.
 //! Owns reading and writing that form. Refuses to know who answers.
 
@@ -97,7 +99,7 @@ impl Step {
         let mut part = || parts.next().unwrap_or_default().to_string();
         let (method, target, mut body) = (part(), part(), part());
         let mut headers = Vec::new();
-        for line in lines {
+        for line in lines.filter(|line| !line.starts_with(SOURCE)) {
             if let Some(more) = line.strip_prefix("| ") {
                 body.push('\n');
                 body.push_str(more);
@@ -112,7 +114,18 @@ impl Step {
         headers.retain(|(name, value)| !(name == "Content-Type" && value.is_empty()));
         Request { method, target, headers, body: body.into_bytes() }
     }
+
+    /// What the body is to be read from first: target, and the first and last line.
+    pub fn sources(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.lines.iter().filter_map(|line| line.strip_prefix(SOURCE)).map(|source| {
+            let (target, range) = source.split_once(' ').unwrap_or((source, ".."));
+            let (first, last) = range.split_once("..").unwrap_or((range, range));
+            (target, first.parse().unwrap_or(1), last.parse().unwrap_or(usize::MAX))
+        })
+    }
 }
+
+const SOURCE: &str = "<< ";
 
 /// `${n}` and `${text*times}`.
 fn expand(line: &str, n: u64) -> String {

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 use foldlog_core::chain::Chain;
 use foldlog_core::registry::Registry;
 use foldlog_tests::client::{Answer, Request};
-use foldlog_tests::hosts::{Kind, Setup};
+use foldlog_tests::hosts::{Host, Kind, Setup};
 use foldlog_tests::scratch::{built, root};
 
 use super::masks::{Hashes, comparable};
@@ -68,13 +68,28 @@ fn ask(setup: Setup, name: &str, text: &str) -> Vec<Exchange> {
     for step in parse(name, text).iter().filter(|step| !step.lines.is_empty()) {
         let (first, last) = step.repeat.unwrap_or((0, 0));
         for n in first..=last {
-            let request = step.request(n);
+            let request = with_body(&mut host, step, step.request(n));
             let place = format!("{name}: {}", step.lines[0]);
             let answer = host.send(&request);
             exchanges.push(Exchange { place, request, answer });
         }
     }
     exchanges
+}
+
+/// A request whose body is what the host answered to another.
+fn with_body(host: &mut Host, step: &Step, mut request: Request) -> Request {
+    let mut body = Vec::new();
+    for (target, first, last) in step.sources() {
+        let text = host.get(target).body;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        body.extend(lines.take(last).skip(first - 1).flatten());
+    }
+    if step.sources().next().is_some() {
+        let own = request.body.strip_prefix(b"\n").map(|own| [own, b"\n"].concat());
+        request.body = [body, own.unwrap_or_default()].concat();
+    }
+    request
 }
 
 /// Compares a host's answers with the recordings; returns what differs.
@@ -180,7 +195,7 @@ fn a_module_with_faults_answers_as_recorded() {
 }
 
 /// Every code that a built route answers with, but for those that need a host in trouble: these
-/// are in `hosts` (`internal`, `held`) and in core's tests of the driver.
+/// are in `hosts` (`internal`) and in core's tests of the driver.
 #[test]
 fn every_code_is_shown() {
     let shown: Vec<String> = exchanges(Kind::InProcess).iter().map(|e| e.answer.code()).collect();
@@ -197,6 +212,8 @@ fn every_code_is_shown() {
         "already-exists",
         "closed",
         "not-empty",
+        "in-progress",
+        "held",
         "precondition-failed",
         "too-large",
         "unsupported-media-type",

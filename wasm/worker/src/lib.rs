@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   entry.mjs      sockets, bodies, deadlines, waiting requests, restarts of this module
-//!      │ push, run, page, wake: plain values in, plain values out, never a promise
+//!      │ push, run, page, import, wake: plain values in, plain values out, never a promise
 //!   Shim           this file
 //!      │
 //!   driver         foldlog-core: stage, batch, hash, store, recover
@@ -34,10 +34,11 @@ mod world;
 
 use foldlog_core::chain::unhex;
 use foldlog_core::driver::{
-    Config, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Store, Supervision, TestStamps,
-    Throttle, World,
+    Config, Feed, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Step, Supervision,
+    TestStamps, Throttle, World,
 };
 use foldlog_core::errors::Code;
+use foldlog_core::limits::IMPORT_BYTES_MAX;
 use foldlog_core::protocol::{EffectCall, Listing, Response};
 use foldlog_core::settings::Settings;
 use js_sys::{Array, Uint8Array, WebAssembly};
@@ -54,14 +55,17 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| log_error("panic", "", &panic.to_string())));
 }
 
-/// `[deadline_ms, body_bytes_max]`, for entry.mjs. Nothing when a setting is wrong: the objects,
+/// `[deadline_ms, body_bytes_max, import_bytes_max]`, for entry.mjs. Nothing when a setting is wrong: the objects,
 /// which then answer nothing else, say which.
 #[wasm_bindgen]
 pub fn bounds(env: &JsValue) -> Vec<f64> {
     let settings = settings::read(env);
     settings.map_or_else(
         |_| Vec::new(),
-        |settings| [settings.deadline_ms, settings.body_bytes_max].map(export::number).to_vec(),
+        |settings| {
+            let bounds = [settings.deadline_ms, settings.body_bytes_max, IMPORT_BYTES_MAX];
+            bounds.map(export::number).to_vec()
+        },
     )
 }
 
@@ -111,8 +115,8 @@ impl Shim {
     /// Adds a request to the batch that the next [`Shim::run`] answers.
     ///
     /// `head` has the method, the target and `name:value` of each header, a line each; no `body`
-    /// means that it was longer than allowed.
-    pub fn push(&mut self, head: &str, body: Option<Vec<u8>>) {
+    /// means that it was longer than allowed or, of an import, that it was not read yet.
+    pub fn push(&mut self, head: &str, body: Option<Vec<u8>>, unread: bool) {
         let mut lines = head.split('\n');
         let mut line = || lines.next().unwrap_or_default().to_string();
         let (method, target) = (line(), line());
@@ -120,12 +124,17 @@ impl Shim {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
             .collect();
-        let body = body.map_or(OwnedBody::TooLarge, OwnedBody::Whole);
+        let body = match body {
+            Some(body) => OwnedBody::Whole(body),
+            None if unread => OwnedBody::Unread,
+            None => OwnedBody::TooLarge,
+        };
         self.waiting.push(OwnedRequest { method, target, headers, body });
     }
 
     /// Decides and answers what was pushed: an array per request, in order, of status, headers
-    /// (`Name: value`, a line each) and body; for an export also its bounds, excluded and included.
+    /// (`Name: value`, a line each) and body; then, where there are any, the bounds of an export,
+    /// excluded and included, the listing to fill, and the number to feed an import by.
     pub fn run(&mut self) -> Array {
         let waiting = core::mem::take(&mut self.waiting);
         let replies = match &mut self.state {
@@ -158,6 +167,32 @@ impl Shim {
             Err(error) => {
                 log_error("export", &self.name, &error.to_string());
                 JsValue::NULL
+            }
+        }
+    }
+
+    /// A step of an import: `bytes` of its body, or none. `how` is 0 to go on, 1 when the body has
+    /// ended, 2 when it broke off. Gives 0 for another turn, 1 for the next bytes, or the answer,
+    /// which ends in whether there is a log now.
+    pub fn import_step(&mut self, token: f64, bytes: Vec<u8>, how: u8) -> JsValue {
+        let Ok(ready) = &mut self.state else { return JsValue::UNDEFINED };
+        let feed = match how {
+            0 if bytes.is_empty() => Feed::Nothing,
+            0 => Feed::Bytes(bytes),
+            1 => Feed::End,
+            _ => Feed::CutOff,
+        };
+        let step = ready.partition.import(export::position(token), feed);
+        let done = matches!(&step, Step::Done(reply) if reply.response.status == 200);
+        let log = done && ready.partition.open().is_ok_and(|head| head.position > 0);
+        self.ended();
+        match step {
+            Step::Turn => 0.into(),
+            Step::Body => 1.into(),
+            Step::Done(reply) => {
+                let done = plain(reply);
+                done.set(7, log.into());
+                done.into()
             }
         }
     }
@@ -262,14 +297,10 @@ impl Ready {
         let batch_commands_max = usize::try_from(settings.batch_commands_max).unwrap_or(1);
         let idle_ms = export::number(settings.checkpoint_idle_ms);
         let connection = Connection::new(storage.clone(), idle_ms, alarm_ms);
-        let mut store = SqlStore::new(connection);
-        // A log that can not be read is told by the first request that opens it.
-        let empty = store.tail().is_ok_and(|tail| tail.genesis.is_none());
-        let owner = owner::of(&storage, empty, settings.test_stamps.as_deref());
-        store.connection().store_owner(owner.unstored);
+        let store = SqlStore::new(connection);
         let config = Config {
             partition: name.to_string(),
-            incarnation: owner.incarnation,
+            incarnation: owner::of(&storage),
             settings: settings.open(),
             host: "worker",
             tail_events_max: settings.tail_events_max,
@@ -328,6 +359,9 @@ fn plain(reply: Reply) -> Array {
     }
     if let Some(Listing { after, limit, link }) = reply.listing {
         plain.set(5, Array::of3(&after.into(), &limit.into(), &link.into()).into());
+    }
+    if let Some(token) = reply.import {
+        plain.set(6, export::number(token).into());
     }
     plain
 }

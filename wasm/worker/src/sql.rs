@@ -1,4 +1,4 @@
-//! SQL over the object's own database, and what is stored along with it: owner and alarm.
+//! SQL over the object's own database, and what is stored beside it: owner and alarm.
 //!
 //! Owns binding, reading, the one transaction, and rules of the platform: values pass as
 //! JavaScript has them, rows stay within 2 MB, the alarm is only ever moved forward. Refuses to
@@ -26,8 +26,6 @@ pub const OWNER_KEY: &str = "owner";
 pub struct Connection {
     storage: Storage,
     sql: Sql,
-    /// An owner not yet stored: written before the first write, in its transaction (law 7).
-    owner: Option<String>,
     /// When the alarm is set to go off, as far as is known.
     alarm_ms: Option<f64>,
     idle_ms: f64,
@@ -43,12 +41,7 @@ impl Connection {
     pub fn new(storage: Storage, idle_ms: f64, alarm_ms: Option<f64>) -> Self {
         let sql = storage.sql();
         let (last_write_ms, resting, failed) = (0.0, false, false);
-        Self { storage, sql, owner: None, alarm_ms, idle_ms, last_write_ms, resting, failed }
-    }
-
-    /// Stores this owner with the next write.
-    pub fn store_owner(&mut self, owner: Option<String>) {
-        self.owner = owner;
+        Self { storage, sql, alarm_ms, idle_ms, last_write_ms, resting, failed }
     }
 
     /// Whether a write failed: the object has to start anew from what is stored.
@@ -84,9 +77,6 @@ impl Connection {
 
     /// What every transaction stores beside what it is for.
     fn store_along(&mut self) -> Result<(), SqlError> {
-        if let Some(owner) = &self.owner {
-            self.storage.kv().put(OWNER_KEY, owner).map_err(|e| failure(&e))?;
-        }
         if self.resting {
             return Ok(());
         }
@@ -119,10 +109,9 @@ impl Sqlite for Connection {
     }
 
     fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
-        // In the same turn as the write before it: both are stored or neither.
+        // In the same turn as the write beside it: both are stored or neither.
         let put = self.storage.kv().put(OWNER_KEY, &hex(incarnation)).map_err(|e| failure(&e));
         self.failed |= put.is_err();
-        self.owner = None;
         put
     }
 
@@ -140,10 +129,7 @@ impl Sqlite for Connection {
             if undo { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
         });
         let result = match (outcome, result) {
-            (Some(Ok(())), Ok(_)) => {
-                self.owner = None;
-                return Ok(());
-            }
+            (Some(Ok(())), Ok(_)) => return Ok(()),
             (Some(Ok(())), Err(thrown)) => Err(failure(&thrown)),
             (Some(Err(error)), _) => Err(error),
             // The body was left half-way: a panic or a full stack. This instance must not go on.

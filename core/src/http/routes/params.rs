@@ -1,0 +1,136 @@
+//! Query parameters: what each may hold, and which lists of them routes have.
+//!
+//! Owns their names and what the contract says of them. Refuses to know which route has which list.
+
+use alloc::borrow::Cow;
+use alloc::format;
+
+/// A query parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: ParamKind,
+    /// One line for the contract.
+    pub doc: &'static str,
+}
+
+/// What a query parameter may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// 1 to 1,000.
+    Limit,
+    /// 0 to 2^53−1.
+    Position,
+    /// 1 to 2^53−1.
+    Version,
+    /// A key: 1 to 512 bytes.
+    Key,
+    /// Visible ASCII and space, 1 to 255 characters.
+    Text,
+    /// `asc` or `desc`.
+    Order,
+    /// ISO 8601, UTC.
+    Time,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+}
+
+impl ParamKind {
+    /// For error texts.
+    pub fn expectation(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Limit => "an integer from 1 to 1000",
+            Self::Position => "an integer from 0 to 9007199254740991",
+            Self::Version => "an integer from 1 to 9007199254740991",
+            Self::Key => "1 to 512 bytes",
+            Self::Text => "1 to 255 visible ASCII characters or spaces",
+            Self::Order => "asc or desc",
+            Self::Time => "a UTC time such as 2026-01-31T12:00:00.000Z",
+            Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
+        })
+    }
+}
+
+pub(super) const LIMIT: Param = Param {
+    name: "limit",
+    kind: ParamKind::Limit,
+    doc: "At most this many items; 100 when left out",
+};
+pub(super) const AFTER: Param = Param {
+    name: "after",
+    kind: ParamKind::Position,
+    doc: "Only items after this position; with order=desc, before it",
+};
+pub(super) const AFTER_KEY: Param =
+    Param { name: "after", kind: ParamKind::Key, doc: "Only items after this key" };
+pub(super) const ORDER: Param =
+    Param { name: "order", kind: ParamKind::Order, doc: "By position; ascending when left out" };
+
+pub(super) const STREAM_PARAMS: &[Param] = &[
+    LIMIT,
+    AFTER,
+    ORDER,
+    Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" },
+    Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" },
+    Param {
+        name: "correlationId",
+        kind: ParamKind::Text,
+        doc: "Only events of this correlation id",
+    },
+    Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" },
+    Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" },
+];
+
+pub(super) const EVENTS_OF_PARAMS: &[Param] = &[
+    LIMIT,
+    AFTER,
+    ORDER,
+    Param {
+        name: "fromVersion",
+        kind: ParamKind::Version,
+        doc: "Only events of this version or later",
+    },
+];
+
+pub(super) const STATE_PARAMS: &[Param] = &[
+    Param { name: "atVersion", kind: ParamKind::Version, doc: "As of this version of the stream" },
+    Param { name: "atTime", kind: ParamKind::Time, doc: "As of this time, inclusive" },
+    Param { name: "toSequence", kind: ParamKind::Version, doc: "The same as atVersion" },
+    Param { name: "toTimestamp", kind: ParamKind::Time, doc: "The same as atTime" },
+];
+
+/// Whether a query parameter asks for a state as of then.
+pub fn travels(name: &str) -> bool {
+    STATE_PARAMS.iter().any(|param| param.name == name)
+}
+
+pub(super) const EFFECT_PARAMS: &[Param] = &[
+    LIMIT,
+    Param { name: "after", kind: ParamKind::Key, doc: "Only effects after this id" },
+    Param {
+        name: "status",
+        kind: ParamKind::OneOf(super::super::effects::STATUSES),
+        doc: "Only effects of this status",
+    },
+];
+
+pub(super) const EXPORT_PARAMS: &[Param] = &[Param {
+    name: "after",
+    kind: ParamKind::Position,
+    doc: "Only commits after this position; from genesis when left out",
+}];
+
+pub(super) const IMPORT_PARAMS: &[Param] = &[
+    Param {
+        name: "after",
+        kind: ParamKind::Position,
+        doc: "The part continues behind the commit that ends here, and what lies beyond is discarded; when left out, it starts a log anew",
+    },
+    Param {
+        name: "complete",
+        kind: ParamKind::OneOf(&["true", "false"]),
+        doc: "Whether it is the last part",
+    },
+];
