@@ -3,7 +3,8 @@
 
 use foldlog_core::chain::{self, StoredBlock};
 use foldlog_core::driver::{
-    MemoryStore, SqlError, SqlStore, SqlValue, Sqlite, Store, StoreError, Write,
+    Importing, MemoryStore, Progress, SqlError, SqlStore, SqlValue, Sqlite, Store, StoreError,
+    Write,
 };
 use foldlog_core::limits::PAGE_BYTES_MAX;
 use foldlog_core::protocol::{Answer, Query, RowKey, View};
@@ -17,6 +18,8 @@ pub struct Memory {
     connection: Connection,
     /// Statements until one fails; 0 never.
     fails_in: u64,
+    /// As a damaged page does.
+    corrupt: bool,
 }
 
 fn failed(error: &rusqlite::Error) -> SqlError {
@@ -38,13 +41,21 @@ impl ToSql for Bound<'_> {
 
 impl Memory {
     pub fn new() -> Self {
-        Self { connection: Connection::open_in_memory().expect("SQLite opens"), fails_in: 0 }
+        Self {
+            connection: Connection::open_in_memory().expect("SQLite opens"),
+            fails_in: 0,
+            corrupt: false,
+        }
     }
 
     fn step(&mut self) -> Result<(), SqlError> {
         self.fails_in = self.fails_in.saturating_sub(1);
         let last = self.fails_in == 1;
-        if last { Err(SqlError::Failed("by script".into())) } else { Ok(()) }
+        match (last, self.corrupt) {
+            (false, _) => Ok(()),
+            (true, false) => Err(SqlError::Failed("by script".into())),
+            (true, true) => Err(SqlError::Corrupt("by script".into())),
+        }
     }
 }
 
@@ -258,6 +269,24 @@ fn rows_are_found_by_key_and_by_prefix() {
     assert_eq!(both.memory.erase_rows(), Ok(()));
     assert_eq!(both.sql.erase_rows(), Ok(()));
     both.same_tail();
+    let all = Query::Rows { view: view("a", 1), after_key: vec![], prefix: vec![], limit: 9 };
+    assert_eq!(both.read(&all), Answer::Rows(Vec::new()));
+}
+
+#[test]
+fn rows_that_can_not_be_deleted_are_left_behind_but_not_how_far_an_import_came() {
+    let mut both = Both::new();
+    let chain = chain::Chain { hash: [7; 32], position: Some(3) };
+    let at = Progress { genesis: line(0, 1), chain };
+    let rows = vec![(view("a", 1), vec![(vec![1], Some(vec![2]))])];
+    both.write(&Write { rows, import: Some(Importing::At(at)), ..Write::default() });
+    assert_eq!(both.memory.erase_rows(), Ok(()));
+    let connection = both.sql.connection();
+    (connection.fails_in, connection.corrupt) = (2, true);
+    assert_eq!(both.sql.erase_rows(), Ok(()));
+    assert_eq!(both.sql.connection().fails_in, 0, "deleting did not fail");
+    both.same_tail();
+    assert!(both.sql.tail().is_ok_and(|tail| tail.import.is_some()));
     let all = Query::Rows { view: view("a", 1), after_key: vec![], prefix: vec![], limit: 9 };
     assert_eq!(both.read(&all), Answer::Rows(Vec::new()));
 }
