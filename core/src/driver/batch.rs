@@ -120,7 +120,9 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         self.run_all(&mut waiting);
         for input in &waiting {
             if let Asked::Result { result, .. } = &input.what {
-                self.wakes.stopped(result, input.reply.is_none());
+                // Not before: however often the batch is staged, no wake in it starts what one of
+                // its results ends.
+                self.wakes.stopped(result);
             }
         }
     }
@@ -247,12 +249,8 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                     return self.after_failure(failure, this, input.is_system());
                 }
             };
-            if let Asked::Result { result, .. } = &input.what {
-                let unsettled = outcome.proposed.is_none();
-                self.wakes.stopped(result, unsettled);
-                if unsettled {
-                    self.wake_failed();
-                }
+            if matches!(input.what, Asked::Result { .. }) && outcome.proposed.is_none() {
+                self.wake_failed();
             }
             if !input.is_system() {
                 self.timings.add(self.world.micros().saturating_sub(started));

@@ -106,10 +106,10 @@ impl Wakes {
         self.due |= !outcome.effects.is_empty();
     }
 
-    /// An attempt is over; when that could not be settled, the effect is due again.
-    pub(super) fn stopped(&mut self, result: &EffectResult, unsettled: bool) {
+    /// An attempt is over: there is room for another, or for the same again if it was not settled.
+    pub(super) fn stopped(&mut self, result: &EffectResult) {
         self.running.remove(&(result.position, result.n));
-        self.due |= unsettled;
+        self.due = true;
     }
 }
 

@@ -6,9 +6,9 @@ use foldlog_core::driver::{OwnedBody, OwnedRequest};
 use foldlog_core::limits::INTEGER_MAX;
 
 use super::super::engine::kit::{self, Random, with};
-use super::plan::Plan;
+use super::plan::{LONG, Plan};
 
-/// What is asked of an account.
+/// What is asked of an account or a bell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Open(u64),
@@ -19,6 +19,44 @@ pub enum Kind {
     Sweep(u64),
     /// Has this much moved to the account of this number.
     Transfer(u64, u64),
+    /// Has a bell ring after so many milliseconds.
+    Wind(u64),
+    Stop,
+    Loosen,
+    /// Has somebody called, within so many milliseconds.
+    Call(u64),
+}
+
+impl Kind {
+    pub const fn is_of_bells(self) -> bool {
+        matches!(self, Self::Wind(_) | Self::Stop | Self::Loosen | Self::Call(_))
+    }
+
+    fn random(random: &mut Random, plan: &Plan, first: u64) -> Self {
+        let amount = match random.below(40) {
+            0 => INTEGER_MAX - random.below(3),
+            _ => random.below(100) + 1,
+        };
+        let after = [1, 900, 5_000, 60_000, 7_200_000];
+        // Long runs are to become long: they close hardly anything, and most is done by clients.
+        let long = plan.events >= LONG;
+        let closes = !long || random.below(20) == 0;
+        let kinds = if long && random.below(4) > 0 { 12 } else { 22 };
+        match random.below(kinds) {
+            21 => Self::Wind(after[random.below(5) as usize]),
+            20 => Self::Stop,
+            19 if closes => Self::Loosen,
+            18 => Self::Call(random.below(2) * after[1 + random.below(4) as usize]),
+            17 => Self::Wind(after[random.below(3) as usize]),
+            13..=16 => Self::Transfer(first + random.below(plan.accounts), amount),
+            12 if closes => Self::Sweep(first + random.below(plan.accounts)),
+            11 if closes => Self::Close,
+            // Of accounts that are used for so long most are open.
+            0..=2 if !long || random.below(6) == 0 => Self::Open(amount),
+            3..=6 => Self::Withdraw(amount.div_ceil(2)),
+            _ => Self::Deposit(amount),
+        }
+    }
 }
 
 /// The id of an account.
@@ -40,21 +78,13 @@ pub struct Command {
 impl Command {
     /// The next command of a run.
     pub fn random(random: &mut Random, plan: &Plan, tag: u64) -> Self {
-        let amount = match random.below(40) {
-            0 => INTEGER_MAX - random.below(3),
-            _ => random.below(100) + 1,
-        };
         // Closed accounts stay closed: as commands go by, so do the accounts that they are for.
-        let first = tag / 50;
-        let kind = match random.below(16) {
-            13.. => Kind::Transfer(first + random.below(plan.accounts), amount),
-            12 => Kind::Sweep(first + random.below(plan.accounts)),
-            0..=2 => Kind::Open(amount),
-            3..=6 => Kind::Deposit(amount),
-            7..=10 => Kind::Withdraw(amount),
-            _ => Kind::Close,
+        let first = tag / plan.account_commands;
+        let kind = Kind::random(random, plan, first);
+        let id = match kind.is_of_bells() {
+            true => format!("bell-{}", random.below(3)),
+            false => account(first + random.below(plan.accounts)),
         };
-        let id = account(first + random.below(plan.accounts));
         let many = plan.events;
         Self {
             tag,
@@ -62,34 +92,37 @@ impl Command {
             kind,
             // Few enough keys that they meet, many enough that most commands are new.
             key: (random.below(3) == 0).then(|| format!("key-{}", random.below(many))),
-            if_match: (random.below(8) == 0).then(|| random.below(8)),
-            event_id: (random.below(6) == 0).then(|| format!("id-{}", random.below(many))),
+            if_match: (random.below(12) == 0 && many < LONG).then(|| random.below(8)),
+            event_id: (random.below(8) == 0).then(|| format!("id-{}", random.below(many))),
         }
     }
 
     fn body(&self) -> (&'static str, String) {
+        let (id, ids) = (&self.id, self.event_ids());
         if let Kind::Transfer(to, amount) = self.kind {
-            let (from, to, ids) = (&self.id, account(to), self.event_ids());
+            let (transfer, to) = (self.stream_id(), account(to));
             let body = format!(
-                "{{\"transferId\":\"{}\",\"fromAccountId\":\"{from}\",\"toAccountId\":\"{to}\",\"amount\":{amount}{ids}}}",
-                self.stream_id()
+                r#"{{"transferId":"{transfer}","fromAccountId":"{id}","toAccountId":"{to}","amount":{amount}{ids}}}"#
             );
             return ("/commands/transfer", body);
         }
-        let (path, amount) = match self.kind {
-            Kind::Open(amount) => {
-                ("/commands/open-account", format!(",\"initialBalance\":{amount}"))
-            }
-            Kind::Deposit(amount) => ("/commands/deposit", format!(",\"amount\":{amount}")),
-            Kind::Withdraw(amount) => ("/commands/withdraw", format!(",\"amount\":{amount}")),
-            Kind::Close => ("/commands/close-account", String::new()),
+        let amount = |name: &str, amount: u64| format!(",\"{name}\":{amount}");
+        let (path, more) = match self.kind {
+            Kind::Open(first) => ("/commands/open-account", amount("initialBalance", first)),
+            Kind::Deposit(more) => ("/commands/deposit", amount("amount", more)),
+            Kind::Withdraw(less) => ("/commands/withdraw", amount("amount", less)),
             Kind::Sweep(to) => {
                 ("/commands/close-account", format!(",\"sweepTo\":\"{}\"", account(to)))
             }
-            Kind::Transfer(..) => ("", String::new()),
+            Kind::Close | Kind::Transfer(..) => ("/commands/close-account", String::new()),
+            Kind::Wind(after) => ("/commands/wind", amount("afterMs", after)),
+            Kind::Stop => ("/commands/stop", String::new()),
+            Kind::Loosen => ("/commands/loosen", String::new()),
+            Kind::Call(0) => ("/commands/call", String::new()),
+            Kind::Call(within) => ("/commands/call", amount("withinMs", within)),
         };
-        let ids = self.event_ids();
-        (path, format!("{{\"accountId\":\"{}\"{amount}{ids}}}", self.id))
+        let field = if self.kind.is_of_bells() { "bellId" } else { "accountId" };
+        (path, format!("{{\"{field}\":\"{id}\"{more}{ids}}}"))
     }
 
     fn event_ids(&self) -> String {
@@ -120,6 +153,9 @@ impl Command {
 
     /// What an idempotency key is bound to, as `docs/format.md` describes it.
     pub fn fingerprint(&self) -> String {
+        if self.key.is_none() {
+            return String::new();
+        }
         let request = self.request();
         let OwnedBody::Whole(body) = &request.body else { return String::new() };
         hex(&sha256(&[b"POST ", request.target.as_bytes(), b"\n", body]))

@@ -1,25 +1,34 @@
 //! One run: a history by chance, and after every step everything that must hold.
 //!
-//! Owns the order of steps and the checks. A check that fails ends the run with what is wrong; it
-//! never panics, so that sabotaged runs can be told from broken ones.
+//! Owns the order of steps. A check that fails ends the run with what is wrong; it never panics, so
+//! that sabotaged runs can be told from broken ones.
+//!
+//! Reading order: `answers` (what clients are told), `host` (effects, other releases, moves),
+//! `look` (what is read), `end` (faults off: everything comes to its end).
 
 mod answers;
+mod end;
+mod host;
+mod look;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use foldlog_core::chain;
-use foldlog_core::driver::{Linked, Partition};
-use serde_json::Value;
+use foldlog_core::driver::{OwnedRequest, Partition, Reply};
+use foldlog_core::protocol::EffectCall;
 
-use super::super::engine::kit::{self, Setup, get};
+use super::super::engine::kit;
 use super::commands::Command;
-use super::model::Model;
+use super::disk::Disk;
+use super::guests::{Release, Spawner};
+use super::happened::Happened;
+use super::model::{Model, Moment};
 use super::plan::Plan;
-use super::rows::cut;
+use super::rows::{Checked, cut};
 use super::sabotage::Sabotage;
-use super::world::{Clock, Disk, Happened, Shared, Spawner, World0};
+use super::world::{Clock, Shared, World0};
 
-pub(super) type Checked<T> = Result<T, String>;
 type Bank = Partition<Spawner, Disk, Clock>;
 
 /// Full refolds of one run at most: they cost as much as all else together.
@@ -28,13 +37,11 @@ const REFOLDS_MAX: u64 = 20;
 const REFOLDS_MAX_LARGE: u64 = 3;
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     pub events: u64,
-    pub answered_by_key: u64,
-    pub unknown: u64,
-    pub transfers: u64,
-    pub refunds: u64,
+    /// Of the inputs, the answers, the log and the effects, in their order.
+    pub trace: u64,
     pub happened: Happened,
 }
 
@@ -42,7 +49,6 @@ struct Run {
     world: World0,
     bank: Bank,
     model: Model,
-    setup: Setup,
     /// Lines of the log that the model has seen.
     seen: u64,
     tag: u64,
@@ -50,9 +56,19 @@ struct Run {
     open: Vec<Command>,
     /// The first answer to each command that was told to be done.
     told: BTreeMap<u64, (u16, String)>,
+    /// The incarnation that this process may act for.
+    acts_for: [u8; 16],
+    /// Effects that are being attempted.
+    attempts: Vec<EffectCall>,
+    /// Projections that were quarantined.
+    faulted: Vec<String>,
     refolds: u64,
     drawn: u64,
-    result: Told,
+    /// Faults before the step, and until which step the system may be late for one.
+    faults: u64,
+    late_until: u64,
+    step: u64,
+    trace: DefaultHasher,
 }
 
 /// Plays a plan to its end.
@@ -62,6 +78,7 @@ pub fn play(plan: &Plan) -> Checked<Told> {
         if run.model.position >= plan.events {
             break;
         }
+        run.step = step;
         run.step().map_err(|what| format!("step {step}: {what}"))?;
     }
     run.end().map_err(|what| format!("at the end: {what}"))
@@ -69,26 +86,25 @@ pub fn play(plan: &Plan) -> Checked<Told> {
 
 impl Run {
     fn new(plan: &Plan) -> Self {
-        let setup = Setup {
-            row_cache_max: plan.row_cache_max,
-            tail_events_max: plan.tail_events_max,
-            test_stamps: false,
-            ..Setup::default()
-        };
         let world = Shared::new(plan.clone());
-        let bank = process(&world, &setup, 0);
+        let acts_for = world.borrow().owner;
         Self {
+            bank: process(&world, 0, acts_for),
             world,
-            bank,
+            acts_for,
             model: Model::default(),
-            setup,
             seen: 0,
             tag: 0,
             open: Vec::new(),
             told: BTreeMap::new(),
+            attempts: Vec::new(),
+            faulted: Vec::new(),
             refolds: 0,
             drawn: 0,
-            result: Told::default(),
+            faults: 0,
+            late_until: 0,
+            step: 0,
+            trace: DefaultHasher::new(),
         }
     }
 
@@ -100,39 +116,135 @@ impl Run {
         self.world.borrow_mut().chance(rate)
     }
 
-    fn step(&mut self) -> Checked<()> {
-        let (jump, restart) = {
-            let world = self.world.borrow();
-            (world.plan.jump, world.plan.restart)
-        };
-        self.world.borrow_mut().now += 1_000;
-        if self.chance(jump) {
-            let by = [500, 60_000, 86_400_000, 8 * 86_400_000][self.below(4) as usize];
-            let back = self.below(2) == 0;
-            let mut world = self.world.borrow_mut();
-            world.now = if back { world.now.saturating_sub(by) } else { world.now + by };
+    fn plan<T>(&self, of: impl FnOnce(&Plan) -> T) -> T {
+        of(&self.world.borrow().plan)
+    }
+
+    /// Whether something happened in this step that clients may be told of.
+    fn is_disturbed(&self) -> bool {
+        self.world.borrow().faults > self.faults
+    }
+
+    /// The log is another host's.
+    fn is_held(&self) -> bool {
+        self.seen > 0 && self.model.incarnation != chain::hex(&self.acts_for)
+    }
+
+    fn moment(&self) -> Moment {
+        let held = self.is_held();
+        let world = self.world.borrow();
+        let (now, listed) = (world.now, world.plan.partition != "main");
+        Moment { now, held, traps: world.plan.trap > 0, listed }
+    }
+
+    fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    /// Part of the history.
+    fn tell(&mut self, kind: &str, what: &str) {
+        what.hash(&mut self.trace);
+        if self.plan(|plan| plan.is_told) {
+            let now = self.world.borrow().now;
+            println!("{} {now} {kind} {what}", self.step);
         }
-        if self.chance(restart) {
+    }
+
+    /// Runs requests. Nothing comes back from a process that ended.
+    fn ask(&mut self, requests: Vec<OwnedRequest>) -> Option<Vec<Reply>> {
+        for request in &requests {
+            self.tell("asked", &request.target);
+        }
+        self.note_first_due();
+        let replies = self.bank.run(requests);
+        for failure in self.bank.take_failures() {
+            self.tell("failure", &failure);
+        }
+        if self.world.borrow().crashed {
+            return None;
+        }
+        for reply in &replies {
+            let (status, body) = kit::shown(reply);
+            status.hash(&mut self.trace);
+            self.tell("answer", &body);
+        }
+        Some(replies)
+    }
+
+    /// What a wake finds, for traps that tell at what they were.
+    fn note_first_due(&mut self) {
+        let mut world = self.world.borrow_mut();
+        world.first_due = self.model.waiting.first_due(world.now);
+    }
+
+    fn step(&mut self) -> Checked<()> {
+        let before = self.model.position;
+        self.faults = self.world.borrow().faults;
+        self.move_clock();
+        if self.chance(self.plan(|plan| plan.restart)) {
             self.start_again()?;
         }
+        let due = self.bank.work_due() == Some(0);
         match self.below(20) {
-            0 => drop(self.bank.checkpoint()),
+            0 => self.checkpoint()?,
             1 => self.look()?,
-            2 => self.bank.work(),
+            2..=4 => self.work()?,
+            5..=7 if due => self.work()?,
+            8 if self.is_held() => self.resume()?,
+            9 if !self.faulted.is_empty() => self.rebuild()?,
             _ => self.batch()?,
+        }
+        self.read_log()?;
+        self.take_effects()?;
+        if !self.world.borrow().crashed {
+            self.end_effects()?;
+        }
+        if !self.world.borrow().crashed {
+            self.compare(before)?;
+        }
+        if self.is_disturbed() {
+            // Waits double up to 25 seconds, a second a step.
+            self.late_until = self.step + 60;
         }
         if self.world.borrow().crashed {
             self.start_again()?;
         }
-        self.read_log()
+        self.read_log()?;
+        match self.world.borrow_mut().violation.take() {
+            Some(what) => Err(what),
+            None => Ok(()),
+        }
     }
 
-    /// The process is gone; another one opens what is stored.
-    fn start_again(&mut self) -> Checked<()> {
-        self.world.borrow_mut().crashed = false;
-        self.drawn += 1_000_000;
-        self.bank = process(&self.world, &self.setup, self.drawn);
-        self.rows_are_the_fold(self.seen.is_multiple_of(3))
+    fn move_clock(&mut self) {
+        let jump = self.chance(self.plan(|plan| plan.jump));
+        let by = [500, 60_000, 86_400_000, 8 * 86_400_000][self.below(4) as usize];
+        let back = self.below(2) == 0;
+        let mut world = self.world.borrow_mut();
+        world.now += 1_000;
+        world.micros += 1_000_000;
+        if !jump {
+            return;
+        }
+        if !back {
+            world.now += by;
+            world.happened.note("clock ahead");
+            return;
+        }
+        let then = world.now.saturating_sub(by);
+        if self.model.waiting.is_due_between(then, world.now) {
+            world.happened.note("clock back over a timer");
+        }
+        if self.model.outbox.last_due().is_some_and(|due| due > then) {
+            world.happened.note("clock back over an effect");
+        }
+        world.now = then;
+    }
+
+    fn checkpoint(&mut self) -> Checked<()> {
+        let stored = self.bank.checkpoint().is_ok();
+        let some = self.below(3) == 0;
+        self.rows_are_the_fold(stored && some && !self.world.borrow().crashed)
     }
 
     fn commands(&mut self) -> Vec<Command> {
@@ -153,37 +265,57 @@ impl Run {
 
     fn batch(&mut self) -> Checked<()> {
         let commands = self.commands();
-        let clock = self.world.borrow().now;
-        let replies = self.bank.run(commands.iter().map(Command::request).collect());
-        if self.world.borrow().crashed {
+        // One read among them sees what comes before it.
+        let read = (self.below(3) == 0).then(|| {
+            let id = commands.first().map(|command| command.id.clone()).unwrap_or_default();
+            (self.below(commands.len() as u64 + 1) as usize, id)
+        });
+        let mut requests: Vec<OwnedRequest> = commands.iter().map(Command::request).collect();
+        if let Some((at, id)) = &read {
+            requests.insert(*at, self.query(id));
+        }
+        let Some(mut replies) = self.ask(requests) else {
             // Nobody got the replies of a process that ended.
-            self.result.unknown += commands.len() as u64;
             let again = commands.into_iter().filter(|c| c.key.is_some() || c.event_id.is_some());
             self.open.extend(again);
             return Ok(());
-        }
+        };
+        let seen = read.map(|(at, id)| (at, id, replies.remove(at)));
         // The log as it was when each command was staged, as far as answers tell.
         let lines = self.new_lines()?;
         let mut lines = lines.iter().peekable();
-        for (command, reply) in commands.iter().zip(&replies) {
-            self.answer(command, reply, clock, &mut lines)
+        for (index, (command, reply)) in commands.iter().zip(&replies).enumerate() {
+            if let Some((at, id, reply)) = &seen
+                && *at == index
+            {
+                self.seen_between(id, reply, &mut lines)?;
+            }
+            self.answer(command, reply, &mut lines)
                 .map_err(|what| format!("{command:?}: {what}"))?;
+        }
+        if let Some((at, id, reply)) = &seen
+            && *at == commands.len()
+        {
+            self.seen_between(id, reply, &mut lines)?;
         }
         // What the system did after the last of them.
         lines.try_for_each(|line| self.take(line))
     }
 
     fn take(&mut self, line: &str) -> Checked<()> {
+        let at = self.moment();
         self.seen += 1;
         // Law 4: what is due comes before the next client's command, as long as the batch has room
-        // for it and nothing failed: what fails waits a little, and clients are served meanwhile.
-        let world = self.world.borrow();
-        let (well, roomy) = (!world.happened.failed(), world.plan.batch_max < 10);
-        drop(world);
-        if roomy && well && self.model.transfers.waits() && !line.contains(",\"cause\":{") {
-            return Err(format!("a client came before what is due: {line}"));
+        // for it and nothing was disturbed.
+        let calm = !self.is_disturbed() && self.step >= self.late_until;
+        let roomy = self.plan(|plan| plan.batch_max) < 10;
+        let clients = line.contains("\"meta\":{\"tag\"");
+        if roomy && calm && clients && self.model.waiting.is_due(at.now) {
+            let first = self.model.waiting.first();
+            return Err(format!("a client came before {first:?}: {line}"));
         }
-        self.model.take_line(line)
+        self.tell("stored", line);
+        self.model.take_line(line, &at)
     }
 
     /// Lines that the model has not seen.
@@ -206,60 +338,7 @@ impl Run {
         for line in self.new_lines()? {
             self.take(&line)?;
         }
-        self.result.events = self.model.position;
         Ok(())
-    }
-
-    /// What is read is what is stored.
-    fn look(&mut self) -> Checked<()> {
-        self.read_log()?;
-        if self.model.transfers.waits() {
-            // What is due would be done before it is read.
-            return Ok(());
-        }
-        let accounts = self.world.borrow().plan.accounts;
-        let id = format!("acc-{}", self.tag / 50 + self.below(accounts));
-        if self.below(3) == 0 {
-            let snapshot = kit::request("POST", &format!("/snapshots/account/{id}"), "", &[]);
-            let (status, body) = kit::run(&mut self.bank, snapshot);
-            let there = self.model.accounts.contains_key(&id);
-            if !matches!((status, there), (500.., _) | (404, false) | (200 | 201, true)) {
-                return Err(format!("a snapshot of {id}: {status} {body}"));
-            }
-        }
-        let now = self.model.accounts.get(&id).map_or(0, |account| account.version);
-        if now > 1 && self.below(2) == 0 {
-            return self.look_back(&id, 1 + self.below(now));
-        }
-        let (status, body) = kit::run(&mut self.bank, get(&format!("/queries/account/{id}")));
-        let account = self.model.accounts.get(&id);
-        let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;
-        match (status, account) {
-            (500 | 503, _) | (404, None) => Ok(()),
-            (200, Some(account))
-                if value["balance"] == account.balance
-                    && value["version"] == account.version
-                    && value["isActive"] == !account.closed =>
-            {
-                Ok(())
-            }
-            _ => Err(format!("{id} is {account:?}, shown {status} {body}")),
-        }
-    }
-
-    /// A state as of then is what it was then.
-    fn look_back(&mut self, id: &str, version: u64) -> Checked<()> {
-        let target = format!("/queries/account/{id}?atVersion={version}");
-        let (status, body) = kit::run(&mut self.bank, get(&target));
-        let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;
-        let history = self.model.accounts.get(id).map(|account| &account.history);
-        let then = history.and_then(|history| history.get(version as usize - 1));
-        let fits = then.is_some_and(|balance| value["balance"] == *balance);
-        if status >= 500 || fits {
-            Ok(())
-        } else {
-            Err(format!("{target}: {then:?}, shown {body}"))
-        }
     }
 
     /// Law 2, and that a checkpoint is a cut: the stored rows are the fold of the log up to it.
@@ -269,75 +348,31 @@ impl Run {
             return Ok(());
         }
         self.refolds += 1;
-        let stored = self.world.borrow().durable.clone();
-        cut(&stored, &self.setup)
-    }
-
-    fn end(&mut self) -> Checked<Told> {
-        self.world.borrow_mut().calm = true;
-        self.start_again()?;
-        self.read_log()?;
-        let open = std::mem::take(&mut self.open);
-        for command in open {
-            let clock = self.world.borrow().now;
-            let replies = self.bank.run(vec![command.request()]);
-            let lines = self.new_lines()?;
-            let reply = replies.first().ok_or("no reply")?;
-            let mut lines = lines.iter().peekable();
-            self.answer(&command, reply, clock, &mut lines)
-                .map_err(|what| format!("{command:?}: {what}"))?;
-            lines.try_for_each(|line| self.take(line))?;
-        }
-        if !self.open.is_empty() {
-            return Err(format!("without faults these stay open: {:?}", self.open));
-        }
-        self.bank.open().map_err(|failure| failure.to_string())?;
-        for _ in 0..1_000 {
-            self.world.borrow_mut().now += 60_000;
-            if self.bank.work_due() == Some(0) {
-                self.bank.work();
-            }
-        }
-        self.read_log()?;
-        self.model.transfers.settled()?;
-        self.result.transfers = self.model.transfers.ended();
-        self.result.refunds = self.model.transfers.refunded();
-        self.bank.checkpoint().map_err(|failure| failure.to_string())?;
-        let stored = self.world.borrow().durable.clone();
-        cut(&stored, &self.setup)?;
-        let sum = balances(&mut self.bank)?;
-        if sum != self.model.money() {
-            return Err(format!("balances sum up to {sum}, not {}", self.model.money()));
-        }
-        self.result.happened = self.world.borrow().happened;
-        Ok(self.result)
+        let world = self.world.borrow();
+        let release = Release(world.checkpoint_of, world.plan.sabotage);
+        cut(&world.durable, release)
     }
 }
 
-fn process(world: &World0, setup: &Setup, drawn: u64) -> Bank {
-    let registry = Sabotage::registry(world.borrow().plan.sabotage);
-    let spawner = Spawner { linked: Linked(registry), world: world.clone(), digest: 1 };
-    let clock = Clock { world: world.clone(), drawn };
+/// A process of a release, over what is stored.
+fn process(world: &World0, drawn: u64, acts_for: [u8; 16]) -> Bank {
+    let shared = world.borrow();
+    let setup = kit::Setup {
+        row_cache_max: shared.plan.row_cache_max,
+        tail_events_max: shared.plan.tail_events_max,
+        test_stamps: false,
+        ..kit::Setup::default()
+    };
     let mut config = setup.config();
-    if world.borrow().broken(Sabotage::LateWake) {
+    config.partition = shared.plan.partition.into();
+    config.incarnation = acts_for;
+    config.effects_in_flight_max = shared.plan.effects_in_flight_max;
+    if shared.broken(Sabotage::LateWake) {
         config.batch_commands_max = 0;
     }
+    let release = Release(shared.release, shared.plan.sabotage);
+    drop(shared);
+    let spawner = Spawner { release, world: world.clone() };
+    let clock = Clock { world: world.clone(), drawn };
     Partition::new(spawner, Disk(world.clone()), clock, config)
-}
-
-/// The sum that the projection shows, over all its pages.
-fn balances(bank: &mut Bank) -> Checked<u128> {
-    let (mut sum, mut after) = (0, String::new());
-    loop {
-        let target = format!("/projections/AccountBalances?limit=1000{after}");
-        let (status, body) = kit::run(bank, get(&target));
-        let value: Value = serde_json::from_str(&body).map_err(|e| format!("{e}: {body}"))?;
-        let shown = value["data"]["balances"].as_object();
-        let shown = shown.ok_or_else(|| format!("{status} {body}"))?;
-        sum += shown.values().filter_map(|b| b["balance"].as_u64()).map(u128::from).sum::<u128>();
-        match shown.keys().next_back() {
-            Some(last) if shown.len() == 1_000 => after = format!("&after={last}"),
-            _ => return Ok(sum),
-        }
-    }
 }
