@@ -1,6 +1,7 @@
 //! `Reminders`: marks a loan as overdue when its time is over and the book is not back.
 //!
-//! Owns when that is, and what it costs. Refuses to know the clock: the timer is data, and a host's to keep.
+//! Owns when that is, and what it costs. Refuses to know the clock: the timer is data, and a host's
+//! to keep.
 
 use foldlog_core::process::{Ordered, ProcessManager, ProcessSpec, Reaction, Sight};
 use foldlog_core::read::Stop;
