@@ -215,7 +215,8 @@ fn take(
     };
     let own = (engine.snapshots_view(index), spec.revision);
     let same = |found: &Snapshot| (found.version, found.state.as_slice()) == (version, state);
-    if let Some(found) = snapshots::latest(access, own, &stream)?.filter(same) {
+    let latest = snapshots::latest(access, own, &stream)?;
+    if let Some(found) = latest.filter(|found| same(found) && !parsed.force) {
         return Ok((shown(access, aggregate, parsed, &found)?, None));
     }
     let index = access.postings_view();

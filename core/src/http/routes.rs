@@ -136,6 +136,14 @@ pub const READ_ERRORS: &[Code] = &[
 pub const REBUILD_FIELDS: &[Field] =
     &[Field { name: "name", kind: FieldKind::Id, optional: false, doc: "Name of the projection" }];
 
+/// The body of what takes a snapshot.
+pub const SNAPSHOT_FIELDS: &[Field] = &[Field {
+    name: "force",
+    kind: FieldKind::Flag,
+    optional: true,
+    doc: "Take it even if there is one of this version: in its place",
+}];
+
 const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
 
 const TAKE_ERRORS: &[Code] = &[
