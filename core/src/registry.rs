@@ -44,6 +44,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::new(env!("CARGO_PKG_VERSION"));
         domains::bank::register(&mut registry);
+        domains::issues::register(&mut registry);
         #[cfg(feature = "faults")]
         domains::faults::register(&mut registry);
         registry
