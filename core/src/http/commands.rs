@@ -9,8 +9,9 @@ use alloc::string::String;
 
 use super::answer::Answer;
 use super::request::{Headers, Parsed, versions};
+use super::routes::{Route, place};
 use crate::chain::HASH_HOLE;
-use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec, Serves};
 use crate::engine::{Answered, CommandInput, Metadata, reserved};
 use crate::errors::{Code, Problem};
 use crate::fields::{self, Field, Fields};
@@ -213,6 +214,7 @@ pub fn answer(
     (aggregate, command): (&AggregateSpec, &CommandSpec),
     answered: &Answered,
     repeated: Repeated,
+    routes: &[Route],
 ) -> Answer {
     let mut body = String::with_capacity(320);
     body.push_str("{\"ok\":true,\"");
@@ -256,8 +258,8 @@ pub fn answer(
         answer = answer.hash_at(offset, answered.position);
     }
     if created {
-        let place = format!("{}/queries/{}/{}", parsed.prefix, aggregate.name, answered.id);
-        answer = answer.header("Location", place);
+        let place = place(routes, aggregate, Serves::State, &answered.id);
+        answer = answer.header("Location", format!("{}{place}", parsed.prefix));
     }
     match repeated {
         Repeated::No => answer,

@@ -76,7 +76,7 @@ pub fn handle(
         let id = made.as_deref().unwrap_or(&parsed.id);
         let input = commands::input(aggregate, command, parsed, id, stamp);
         let told = |answered: &Answered, repeated| {
-            let answer = commands::answer(parsed, (aggregate, command), answered, repeated);
+            let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
             read(answer, Kind::Command)
         };
         return Ok(match engine.propose(access, &input)? {
@@ -93,7 +93,7 @@ pub fn handle(
         });
     }
     if let Action::TakeSnapshot { aggregate } = parsed.action {
-        return queries::take_snapshot(engine, access, aggregate, parsed);
+        return queries::take_snapshot(engine, routes, access, aggregate, parsed);
     }
     match parsed.action {
         Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),

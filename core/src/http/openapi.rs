@@ -118,7 +118,7 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     match route.action {
         Action::TakeSnapshot { .. } => push_body(out, SNAPSHOT_FIELDS, &[]),
         Action::Resume => push_body(out, &[], &[]),
-        Action::Command { command, .. } => push_body(out, command.fields, fields::COMMON),
+        Action::Command { .. } => push_body(out, &route.fields(), fields::COMMON),
         Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
         Action::LogImport => out.push_str(
             r#","requestBody":{"required":false,"content":{"application/x-ndjson":{"schema":{"type":"string"}}}}"#,

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use super::body::parse_body;
 use super::matching::{Matched, find};
 use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
+use crate::decider::{AggregateSpec, CommandSpec};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;
@@ -82,14 +83,8 @@ pub fn parse(
     match route.action {
         Action::Command { aggregate, command } => {
             super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
-            let optional = command.fields.iter().all(|field| field.optional);
-            parsed.data = match request.body {
-                Body::Whole([]) if optional => "{}".into(),
-                body => parse_body(&headers, body, body_bytes_max)?,
-            };
-            let fields = Fields::parse(&parsed.data, command.fields)?;
-            super::commands::take_metadata(&fields, command, &mut parsed.metadata)?;
-            parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
+            let body = (&headers, request.body, body_bytes_max);
+            take_command(route, (aggregate, command), body, &mut parsed)?;
         }
         Action::TakeSnapshot { .. } | Action::Resume => {
             // All of its fields are optional, so the body is too.
@@ -116,6 +111,27 @@ pub fn parse(
         }
     }
     Ok(parsed)
+}
+
+/// The body of a command.
+fn take_command(
+    route: &Route,
+    (aggregate, command): (&AggregateSpec, &CommandSpec),
+    (headers, body, body_bytes_max): (&Headers<'_>, Body<'_>, u64),
+    parsed: &mut Parsed,
+) -> Result<(), Problem> {
+    let own = route.fields();
+    parsed.data = match body {
+        // All of its fields are optional, so the body is too.
+        Body::Whole([]) if own.iter().all(|field| field.optional) => "{}".into(),
+        body => parse_body(headers, body, body_bytes_max)?,
+    };
+    let fields = Fields::parse(&parsed.data, &own)?;
+    super::commands::take_metadata(&fields, command, &mut parsed.metadata)?;
+    if parsed.id.is_empty() {
+        parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The partition that a target names, by the same reading as the guest's; `main` where it names
