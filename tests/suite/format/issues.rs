@@ -18,35 +18,32 @@ fn make_log() -> String {
     post("/commands/create-issue", r#"{"id":"i-1","title":"Event sourcing"}"#);
     post("/commands/create-issue", r#"{"id":"i-2"}"#);
     post("/commands/create-execution", r#"{"id":"e-1","title":"First attempt"}"#);
-    post(
-        "/commands/transition-issue",
-        r#"{"id":"i-1","fromState":"TODO","toState":"IN_PROGRESS","event":"start_work","actor":"user-123","reason":"Starting implementation","correlationId":"c-1","eventId":"started"}"#,
-    );
-    post(
-        "/commands/transition-execution",
-        r#"{"id":"e-1","fromState":"PENDING","toState":"RUNNING","event":"execute","correlationId":"c-1","causationId":"started"}"#,
-    );
-    for (from, event, to) in [
-        ("IN_PROGRESS", "submit_review", "IN_REVIEW"),
-        ("IN_REVIEW", "request_changes", "IN_PROGRESS"),
-        ("IN_PROGRESS", "submit_review", "IN_REVIEW"),
-        ("IN_REVIEW", "complete", "DONE"),
-        ("DONE", "reopen", "TODO"),
-        ("TODO", "cancel", "CANCELLED"),
+    let of = |id: &str, [from, event, to]: [&str; 3], more: &str| {
+        format!(r#"{{"id":"{id}","fromState":"{from}","toState":"{to}","event":"{event}"{more}}}"#)
+    };
+    let started = r#","actor":"user-123","reason":"Starting implementation","correlationId":"c-1","eventId":"started""#;
+    let body = of("i-1", ["TODO", "start_work", "IN_PROGRESS"], started);
+    post("/commands/transition-issue", &body);
+    let caused = r#","correlationId":"c-1","causationId":"started""#;
+    let body = of("e-1", ["PENDING", "execute", "RUNNING"], caused);
+    post("/commands/transition-execution", &body);
+    for step in [
+        ["IN_PROGRESS", "submit_review", "IN_REVIEW"],
+        ["IN_REVIEW", "request_changes", "IN_PROGRESS"],
+        ["IN_PROGRESS", "submit_review", "IN_REVIEW"],
+        ["IN_REVIEW", "complete", "DONE"],
+        ["DONE", "reopen", "TODO"],
+        ["TODO", "cancel", "CANCELLED"],
     ] {
-        let body =
-            format!(r#"{{"id":"i-1","fromState":"{from}","toState":"{to}","event":"{event}"}}"#);
-        post("/commands/transition-issue", &body);
+        post("/commands/transition-issue", &of("i-1", step, ""));
     }
-    for (from, event, to) in [
-        ("RUNNING", "fail", "FAILED"),
-        ("FAILED", "retry", "PENDING"),
-        ("PENDING", "execute", "RUNNING"),
-        ("RUNNING", "succeed", "SUCCEEDED"),
+    for step in [
+        ["RUNNING", "fail", "FAILED"],
+        ["FAILED", "retry", "PENDING"],
+        ["PENDING", "execute", "RUNNING"],
+        ["RUNNING", "succeed", "SUCCEEDED"],
     ] {
-        let body =
-            format!(r#"{{"id":"e-1","fromState":"{from}","toState":"{to}","event":"{event}"}}"#);
-        post("/commands/transition-execution", &body);
+        post("/commands/transition-execution", &of("e-1", step, ""));
     }
     String::from_utf8(export(&kit::lines(bank.store()))).expect("a log is UTF-8")
 }

@@ -1,5 +1,5 @@
-//! Issues and executions as the contract tells them: the fields of their commands, and what their
-//! queries show. Both take and show the same; they differ in the names of their states.
+//! Issues and executions as the contract tells them: their paths, the fields of their commands, and
+//! what their queries show. Both take and show the same; they differ in the names of their states.
 //!
 //! State names and events are texts here: which of them lead where is for the decision to say, and
 //! a refusal (409) names those that do.
@@ -45,6 +45,25 @@ pub(super) const TRANSITION_FIELDS: &[Field] = &[
     fields::CAUSATION_ID,
     fields::EVENT_ID,
 ];
+
+/// Their own paths, given where these start and the names of the commands.
+macro_rules! paths {
+    ($start:literal, $create:literal, $transition:literal) => {{
+        use $crate::decider::Serves;
+        const fn at(path: &'static str, serves: Serves) -> Path {
+            Path { path, serves }
+        }
+        &[
+            at($start, Serves::Command($create)),
+            at(concat!($start, "/{id}/transitions"), Serves::Command($transition)),
+            at(concat!($start, "/{id}"), Serves::State),
+            at(concat!($start, "/{id}/events"), Serves::Events),
+            at(concat!($start, "/{id}/snapshots"), Serves::TakeSnapshot),
+            at(concat!($start, "/{id}/snapshots/latest"), Serves::LatestSnapshot),
+        ]
+    }};
+}
+pub(super) use paths;
 
 /// The schema of what a query shows, given the names of the states.
 macro_rules! flow_schema {

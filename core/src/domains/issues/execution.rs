@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{CREATE_FIELDS, TRANSITION_FIELDS, flow_schema};
+use super::contract::{CREATE_FIELDS, TRANSITION_FIELDS, flow_schema, paths};
 use super::flow::{self, Changed, Create, Edge, Flow, FlowState, Transition, edge};
-use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision, Path};
 use crate::errors::{Code, Rejection};
 use crate::read::{Reader, Stop};
 use crate::record::Record;
@@ -111,6 +111,8 @@ impl Aggregate for Execution {
         ],
         query_schema: flow_schema!["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"],
     };
+
+    const PATHS: &'static [Path] = paths!["/executions", "CreateExecution", "TransitionExecution"];
 
     type State = FlowState;
     type Command = ExecutionCommand;

@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::contract::{CREATE_FIELDS, TRANSITION_FIELDS, flow_schema};
+use super::contract::{CREATE_FIELDS, TRANSITION_FIELDS, flow_schema, paths};
 use super::flow::{self, Changed, Create, Edge, Flow, FlowState, Transition, edge};
-use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision};
+use crate::decider::{Aggregate, AggregateSpec, CommandSpec, Decision, Path};
 use crate::errors::{Code, Rejection};
 use crate::read::{Reader, Stop};
 use crate::record::Record;
@@ -110,6 +110,8 @@ impl Aggregate for Issue {
         ],
         query_schema: flow_schema!["TODO", "IN_PROGRESS", "IN_REVIEW", "DONE", "CANCELLED"],
     };
+
+    const PATHS: &'static [Path] = paths!["/issues", "CreateIssue", "TransitionIssue"];
 
     type State = FlowState;
     type Command = IssueCommand;
