@@ -2,12 +2,16 @@
 //!
 //! Owns [`Aggregate`], the typed side, and [`AnyAggregate`], the same with types erased, which is
 //! all the engine sees: rows are bytes, commands and events are (name, JSON). What a decision may
-//! use is in `decision`. Refuses to know where rows are kept and how commands arrive. `decide` and
-//! `evolve` are pure: time and entropy come from the [`Decision`], nothing else does.
+//! use is in `decision`, the paths that an aggregate may name in `paths`. Refuses to know where rows
+//! are kept and how commands arrive. `decide` and `evolve` are pure: time and entropy come from the
+//! [`Decision`], nothing else does.
 
 mod decision;
+mod paths;
 
 pub use decision::{Appended, Decision, NoReads, Reads};
+pub(crate) use paths::check as check_paths;
+pub use paths::{Path, Serves};
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -139,6 +143,8 @@ pub trait Aggregate: 'static {
     const SPEC: AggregateSpec;
     /// How events and commands of older modules become those of this one.
     const UPCASTS: &'static [Upcast] = &[];
+    /// Paths of its own, beside `/commands/…`, `/queries/<name>/{id}` and the like.
+    const PATHS: &'static [Path] = &[];
     /// Small: lists belong into the log, found through its indexes.
     type State: Default + Serialize + DeserializeOwned;
     /// An enum whose variants are named as in [`AggregateSpec::commands`].
@@ -174,6 +180,8 @@ pub trait AnyAggregate {
     fn spec(&self) -> &'static AggregateSpec;
     /// See [`Aggregate::UPCASTS`].
     fn upcasts(&self) -> &'static [Upcast];
+    /// See [`Aggregate::PATHS`].
+    fn paths(&self) -> &'static [Path];
     /// Decides a command on a stored state.
     fn decide(
         &self,
@@ -215,6 +223,10 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
 
     fn upcasts(&self) -> &'static [Upcast] {
         A::UPCASTS
+    }
+
+    fn paths(&self) -> &'static [Path] {
+        A::PATHS
     }
 
     fn decide(

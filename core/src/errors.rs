@@ -126,6 +126,13 @@ impl Problem {
         self
     }
 
+    /// Adds a member with this JSON token.
+    #[must_use]
+    pub fn token(mut self, name: &'static str, token: String) -> Self {
+        self.members.push((name, token));
+        self
+    }
+
     /// The answer that tells it.
     pub fn response(&self) -> Response {
         let mut body = String::with_capacity(256);

@@ -14,7 +14,7 @@ use crate::json;
 use crate::limits::{EVENT_IDS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX};
 
 /// One field of a body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name in JSON.
     pub name: &'static str,
@@ -40,6 +40,8 @@ pub enum FieldKind {
     HeaderId,
     /// A list of 1 to 1,000 ids, no two alike.
     Ids,
+    /// `true` or `false`.
+    Flag,
     /// Text of at most so many characters.
     Text {
         /// Most characters.
@@ -54,6 +56,31 @@ pub const COMMON: &[Field] = &[Field {
     optional: true,
     doc: "Ids of the events that the command makes, one each. All known: those events are returned (200), whatever commits they are in; version, position and hash are then those of the newest of these. Some known: 409. Not of the form evt-<number>",
 }];
+
+/// Who; in a body that has it, in place of the header.
+pub const ACTOR: Field =
+    Field { name: "actor", kind: FieldKind::HeaderId, optional: true, doc: "Who, before X-Actor" };
+/// What it belongs to; in a body that has it, in place of the header.
+pub const CORRELATION_ID: Field = Field {
+    name: "correlationId",
+    kind: FieldKind::HeaderId,
+    optional: true,
+    doc: "What this belongs to, before X-Correlation-Id",
+};
+/// What led to it; in a body that has it, in place of the header.
+pub const CAUSATION_ID: Field = Field {
+    name: "causationId",
+    kind: FieldKind::HeaderId,
+    optional: true,
+    doc: "What led to this, before X-Causation-Id",
+};
+/// The id of the one event that the command makes.
+pub const EVENT_ID: Field = Field {
+    name: "eventId",
+    kind: FieldKind::Id,
+    optional: true,
+    doc: "Id of the event that the command makes: the same as eventIds with this one",
+};
 
 /// The members of a body that passed its field list.
 #[derive(Clone, Debug, Default)]
@@ -94,6 +121,11 @@ impl<'a> Fields<'a> {
         token.and_then(ids).unwrap_or_default()
     }
 
+    /// Whether a flag is there and set.
+    pub fn flag(&self, name: &str) -> bool {
+        self.members.iter().any(|(n, token)| n == name && *token == "true")
+    }
+
     /// The value of a text field, when it is there.
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let (_, token) = self.members.iter().find(|(n, _)| n == name)?;
@@ -128,6 +160,7 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             ids.dedup();
             formed && ids.len() == count && (1..=EVENT_IDS_MAX).contains(&count)
         }),
+        FieldKind::Flag => matches!(token, "true" | "false"),
         FieldKind::Text { chars_max } => {
             json::string(token).is_some_and(|text| text.chars().count() <= chars_max)
         }
@@ -137,14 +170,16 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
 
 fn invalid(field: &Field) -> Problem {
     let detail = format!("field `{}` must be {}", field.name, expectation(field.kind));
+    let problem = Problem::new(Code::InvalidField, detail).text("field", field.name);
     let limit = match field.kind {
         FieldKind::Id => ID_CHARS_MAX as u64,
         FieldKind::Integer { .. } => INTEGER_MAX,
         FieldKind::HeaderId => HEADER_ID_CHARS_MAX as u64,
         FieldKind::Ids => EVENT_IDS_MAX as u64,
         FieldKind::Text { chars_max } => chars_max as u64,
+        FieldKind::Flag => return problem,
     };
-    Problem::new(Code::InvalidField, detail).text("field", field.name).number("limit", limit)
+    problem.number("limit", limit)
 }
 
 fn unknown(name: &str, fields: &[Field]) -> Problem {
@@ -174,6 +209,7 @@ fn expectation(kind: FieldKind) -> String {
         FieldKind::Ids => format!(
             "a list of 1 to {EVENT_IDS_MAX} different strings, each of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -"
         ),
+        FieldKind::Flag => "true or false".into(),
         FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
     }
 }
@@ -196,6 +232,7 @@ pub fn schema(field: &Field) -> String {
         FieldKind::Ids => {
             out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{EVENT_IDS_MAX},\"uniqueItems\":true,\"items\":{{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{{1,128}}$\"}}"));
         }
+        FieldKind::Flag => out.push_str("{\"type\":\"boolean\""),
         FieldKind::Text { chars_max } => {
             out.push_str(&format!("{{\"type\":\"string\",\"maxLength\":{chars_max}"));
         }

@@ -57,6 +57,24 @@ pub fn position_of_event_id(id: &str) -> Option<u64> {
     digits.parse().ok().filter(|n| padded && plain && (1..=INTEGER_MAX).contains(n))
 }
 
+/// An id for what its creator gave none: a UUID of version 4, made of these 16 bytes.
+pub fn uuid(entropy: [u8; 16]) -> String {
+    let mut out = String::with_capacity(36);
+    for (index, byte) in entropy.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        // Version and variant: RFC 9562, sections 4.1, 4.2 and 5.4.
+        let byte = match index {
+            6 => (byte & 0x0f) | 0x40,
+            8 => (byte & 0x3f) | 0x80,
+            _ => byte,
+        };
+        out.push_str(&format!("{byte:02x}"));
+    }
+    out
+}
+
 /// Whether an id has the form of generated ones, so that callers may not choose it.
 pub fn is_reserved_event_id(id: &str) -> bool {
     id.strip_prefix("evt-")
@@ -83,6 +101,15 @@ mod tests {
         ] {
             assert_eq!(position_of_event_id(id), position, "{id}");
         }
+    }
+
+    #[test]
+    fn made_ids_are_uuids_and_ids() {
+        assert_eq!(uuid([0; 16]), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        let counted = core::array::from_fn(|n| u8::try_from(n).expect("below 16"));
+        assert_eq!(uuid(counted), "00010203-0405-4607-8809-0a0b0c0d0e0f");
+        assert!(is_id(&uuid(counted)));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! 1. Nouns: [`ids`], [`limits`], [`errors`], [`commit`], [`record`].
 //! 2. Pure functions: [`decider`], [`projection`], [`process`], [`upcast`], [`chain`].
 //! 3. [`engine`]: propose, commit, fold, checkpoint. Its first lines are the law of use.
-//! 4. [`domains`]: the bank.
+//! 4. [`domains`]: the bank; issues and executions.
 //! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
 //! 6. [`protocol`] and [`guest`]: the messages, and the object that answers them.
 //! 7. [`driver`]: what both hosts do with a guest and a store.

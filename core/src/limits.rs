@@ -73,3 +73,11 @@ pub const EXPIRED_KEYS_PER_COMMIT: u32 = 64;
 pub const FILTER_SCAN_MAX: usize = 4_096;
 /// Transactions shown with an account.
 pub const TRANSACTIONS_SHOWN: u32 = 100;
+/// Changes of state shown with an issue or an execution.
+pub const STATES_SHOWN: u32 = 100;
+/// Characters of what an issue or an execution is about.
+pub const TITLE_CHARS_MAX: usize = 256;
+/// Characters of why its state changed.
+pub const REASON_CHARS_MAX: usize = 1_000;
+/// Characters of the name of a state, and of what leads to another.
+pub const STATE_CHARS_MAX: usize = 64;

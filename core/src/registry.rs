@@ -8,7 +8,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{self, Aggregate, AggregateSpec, AnyAggregate, CommandKind, CommandSpec};
+use crate::decider::{
+    self, Aggregate, AggregateSpec, AnyAggregate, CommandKind, CommandSpec, Serves,
+};
 use crate::domains;
 use crate::process::{self, AnyProcessManager, ProcessManager};
 use crate::projection::{self, AnyProjection, Projection};
@@ -44,6 +46,7 @@ impl Registry {
     pub fn standard() -> Self {
         let mut registry = Self::new(env!("CARGO_PKG_VERSION"));
         domains::bank::register(&mut registry);
+        domains::issues::register(&mut registry);
         #[cfg(feature = "faults")]
         domains::faults::register(&mut registry);
         registry
@@ -81,6 +84,7 @@ impl Registry {
         for aggregate in &self.aggregates {
             let spec = aggregate.spec();
             upcast::check(spec, aggregate.upcasts())?;
+            decider::check_paths(spec, aggregate.paths())?;
             if RESERVED.contains(&spec.name) || spec.name.starts_with('~') {
                 return Err(format!("the aggregate name `{}` is reserved", spec.name));
             }
@@ -111,6 +115,10 @@ impl Registry {
             }
             let paths = spec.commands.iter().map(|command| command.path);
             names.extend(paths.filter(|path| !path.is_empty()).map(|path| ("command", path)));
+            names.extend(aggregate.paths().iter().map(|own| match own.serves {
+                Serves::Command(_) | Serves::TakeSnapshot => ("POST path", own.path),
+                Serves::State | Serves::Events | Serves::LatestSnapshot => ("GET path", own.path),
+            }));
         }
         for spec in self.projections.iter().map(|p| p.spec()) {
             if !spec.name.starts_with(|c: char| c.is_ascii_uppercase()) {

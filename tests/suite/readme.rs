@@ -51,13 +51,15 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 8, "blocks for a running host");
+    assert_eq!(run, 9, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,
         r#""transactionCount":2"#,
         r#""eventType":"AccountClosed""#,
         r#""summary":{"deposits":1500,"withdrawals":1500,"netChange":0}"#,
+        r#""status":"IN_PROGRESS","transitionCount":1"#,
+        r#""state":{"title":"Event sourcing","status":"IN_PROGRESS""#,
         r#"{"position":0,"format":1,"partition":"main""#,
         "clean",
         r#""partition":"copy","position":"#,

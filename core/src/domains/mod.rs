@@ -5,3 +5,4 @@
 pub mod bank;
 #[cfg(feature = "faults")]
 pub mod faults;
+pub mod issues;

@@ -56,7 +56,7 @@ pub use propose::{
 pub use react::LIST_PARTITION;
 pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
-pub use repeats::position_of;
+pub use repeats::{position_of, reserved};
 pub use search::{Found, Term, find_positions, first_position_at, nth_position};
 pub use streams::{Blocked, StreamRow, typed_state};
 pub use supplied::Supplied;

@@ -27,6 +27,14 @@ pub fn position_of(access: &mut Access<'_>, id: &str) -> Result<Option<u64>, Sto
     postcard::from_bytes(&bytes).map(Some).map_err(|e| Stop::Fault(e.to_string()))
 }
 
+/// Ids that only the log gives.
+pub fn reserved(field: &str, id: &str) -> Option<Problem> {
+    ids::is_reserved_event_id(id).then(|| {
+        let detail = format!("event ids of the form evt-<number> are given by the log, not {id}");
+        Problem::new(Code::ReservedId, detail).text("field", field)
+    })
+}
+
 /// A caller that names events names each one that the command makes.
 pub(super) fn miscounted(ids: &[impl Sized], events: usize) -> Option<Problem> {
     if ids.is_empty() || ids.len() == events {
@@ -85,10 +93,8 @@ impl Engine {
             return Ok(None);
         }
         let refused = |problem: Problem| Ok(Some(Decided::Rejected(problem)));
-        if let Some(id) = wanted.iter().find(|id| ids::is_reserved_event_id(id)) {
-            let detail =
-                format!("event ids of the form evt-<number> are given by the log, not {id}");
-            return refused(Problem::new(Code::ReservedId, detail).text("field", "eventIds"));
+        if let Some(problem) = wanted.iter().find_map(|id| reserved("eventIds", id)) {
+            return refused(problem);
         }
         let positions: Vec<_> = wanted.iter().map(|id| position_of(access, id)).collect();
         let positions = positions.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -101,8 +107,7 @@ impl Engine {
             let detail = format!("event {id} exists already, others of `eventIds` do not");
             return refused(conflict(detail));
         };
-        let known = all_of(access, positions)?;
-        Ok(Some(Decided::Known(Answered { id: input.id.into(), ..known })))
+        Ok(Some(Decided::Known(all_of(access, positions)?)))
     }
 }
 

@@ -220,7 +220,7 @@ pub(super) fn mend(access: &mut Access<'_>, wrong: &Wrong) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Keeps one that was asked for; returns how many snapshots there are more now.
+/// Keeps one that was asked for, in place of one of the same version; returns how many snapshots there are more now.
 pub(super) fn keep(
     access: &mut Access<'_>,
     kept: usize,
@@ -228,11 +228,16 @@ pub(super) fn keep(
     snapshot: Snapshot,
 ) -> Result<i64, Stop> {
     let mut newest = on_request(access, stream)?;
+    let before = newest.len();
+    let same =
+        |found: &Snapshot| (found.version, found.revision) == (snapshot.version, snapshot.revision);
+    newest.retain(|found| !same(found));
     newest.push(snapshot);
     let beyond = newest.len().saturating_sub(kept.max(1));
     newest.drain(..beyond);
     access.put(TAKEN, stream.as_bytes(), &newest)?;
-    Ok(1_i64.saturating_sub_unsigned(beyond as u64))
+    let more = i64::try_from(newest.len()).unwrap_or(i64::MAX);
+    Ok(more.saturating_sub_unsigned(before as u64))
 }
 
 /// The newest one at or below a version that this revision folded, given its view.

@@ -9,10 +9,12 @@ use alloc::string::String;
 
 use super::answer::Answer;
 use super::request::{Headers, Parsed, versions};
+use super::routes::{Route, place};
 use crate::chain::HASH_HOLE;
-use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
-use crate::engine::{Answered, CommandInput};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec, Serves};
+use crate::engine::{Answered, CommandInput, Metadata, reserved};
 use crate::errors::{Code, Problem};
+use crate::fields::{self, Field, Fields};
 use crate::ids::is_header_id;
 use crate::json::{push_string, push_unsigned};
 use crate::limits::{
@@ -25,18 +27,49 @@ pub fn input<'a>(
     aggregate: &'static AggregateSpec,
     command: &'static CommandSpec,
     parsed: &'a Parsed,
+    id: &'a str,
     stamp: &'a Stamp,
 ) -> CommandInput<'a> {
     CommandInput {
         aggregate,
         command,
-        id: &parsed.id,
+        id,
         data: &parsed.data,
         metadata: &parsed.metadata,
         preconditions: &parsed.preconditions,
         stamp,
         cause: None,
     }
+}
+
+/// Takes in what a body says of the command itself, if it may: that goes before headers.
+pub fn take_metadata(
+    fields: &Fields<'_>,
+    command: &CommandSpec,
+    metadata: &mut Metadata,
+) -> Result<(), Problem> {
+    metadata.event_ids = fields.ids("eventIds");
+    let given = |field: Field| {
+        let text = command.fields.contains(&field).then(|| fields.text(field.name));
+        text.flatten().map(Cow::into_owned)
+    };
+    for (field, place) in [
+        (fields::ACTOR, &mut metadata.actor),
+        (fields::CORRELATION_ID, &mut metadata.correlation_id),
+        (fields::CAUSATION_ID, &mut metadata.causation_id),
+    ] {
+        *place = given(field).or(place.take());
+    }
+    let Some(id) = given(fields::EVENT_ID) else { return Ok(()) };
+    if !metadata.event_ids.is_empty() {
+        let detail = "fields `eventId` and `eventIds` exclude each other";
+        return Err(Problem::new(Code::InvalidField, detail).text("field", "eventId"));
+    }
+    if let Some(problem) = reserved("eventId", &id) {
+        return Err(problem);
+    }
+    metadata.event_ids = alloc::vec![id];
+    Ok(())
 }
 
 fn invalid(name: &str, expectation: &str, limit: usize) -> Problem {
@@ -181,6 +214,7 @@ pub fn answer(
     (aggregate, command): (&AggregateSpec, &CommandSpec),
     answered: &Answered,
     repeated: Repeated,
+    routes: &[Route],
 ) -> Answer {
     let mut body = String::with_capacity(320);
     body.push_str("{\"ok\":true,\"");
@@ -224,8 +258,8 @@ pub fn answer(
         answer = answer.hash_at(offset, answered.position);
     }
     if created {
-        let place = format!("{}/queries/{}/{}", parsed.prefix, aggregate.name, answered.id);
-        answer = answer.header("Location", place);
+        let place = place(routes, aggregate, Serves::State, &answered.id);
+        answer = answer.header("Location", format!("{}{place}", parsed.prefix));
     }
     match repeated {
         Repeated::No => answer,

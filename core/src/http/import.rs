@@ -4,7 +4,8 @@
 use alloc::format;
 
 use super::answer::Answer;
-use super::request::{Headers, Parsed, media_type, resolve, unsupported};
+use super::body::{media_type, unsupported};
+use super::request::{Headers, Parsed, resolve};
 use super::{Handled, read};
 use crate::engine::Engine;
 use crate::errors::{Code, Problem};

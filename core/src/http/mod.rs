@@ -1,13 +1,14 @@
 //! The HTTP contract: requests in, answers out, the same on every host.
 //!
-//! Reading order: `request` (a request's parts, checked in the contract's order), `routes` (the
-//! table that routes and publishes), `answer` (what is sent back), then one file per group of
-//! routes, and `openapi` (the table as a document).
+//! Reading order: `request` (a request's parts, checked in the contract's order; with `body`),
+//! `routes` (the table that routes and publishes), `answer` (what is sent back), then one file per
+//! group of routes, and `openapi` (the table as a document).
 //!
 //! Owns every byte of an answer but the hashes. Refuses to know sockets and stores. Statuses of
 //! errors come from the table in `errors`; those of successes are chosen in `answer`.
 
 mod answer;
+mod body;
 mod commands;
 mod effects;
 mod events;
@@ -34,6 +35,7 @@ use commands::Repeated;
 
 use crate::engine::{Access, Answered, Decided, Engine, Missing, Proposal};
 use crate::errors::{Code, Problem};
+use crate::ids;
 use crate::protocol::{Kind, Process, Stamp};
 use crate::read::Stop;
 
@@ -68,9 +70,13 @@ pub fn handle(
         return Ok(refused(&problem));
     }
     if let Action::Command { aggregate, command } = parsed.action {
-        let input = commands::input(aggregate, command, parsed, stamp);
+        // Who creates something may leave its name to us. It stands in the commit, as any other.
+        let unnamed = parsed.id.is_empty();
+        let made = unnamed.then(|| ids::uuid(stamp.entropy));
+        let id = made.as_deref().unwrap_or(&parsed.id);
+        let input = commands::input(aggregate, command, parsed, id, stamp);
         let told = |answered: &Answered, repeated| {
-            let answer = commands::answer(parsed, (aggregate, command), answered, repeated);
+            let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
             read(answer, Kind::Command)
         };
         return Ok(match engine.propose(access, &input)? {
@@ -79,12 +85,15 @@ pub fn handle(
             }
             Decided::Nothing(answered) => told(&answered, Repeated::No),
             Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
-            Decided::Known(answered) => told(&answered, Repeated::ByEventIds),
+            Decided::Known(known) => {
+                let id = if unnamed { known.id.clone() } else { parsed.id.clone() };
+                told(&Answered { id, ..known }, Repeated::ByEventIds)
+            }
             Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
         });
     }
     if let Action::TakeSnapshot { aggregate } = parsed.action {
-        return queries::take_snapshot(engine, access, aggregate, parsed);
+        return queries::take_snapshot(engine, routes, access, aggregate, parsed);
     }
     match parsed.action {
         Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),

@@ -9,9 +9,10 @@ use alloc::string::String;
 use super::Handled;
 use super::answer::Answer;
 use super::request::Parsed;
+use super::routes::{Route, place};
 use crate::chain::HASH_HOLE;
 use crate::commit::Commit;
-use crate::decider::{AggregateSpec, AnyAggregate};
+use crate::decider::{AggregateSpec, AnyAggregate, Serves};
 use crate::engine::snapshots::{self, Snapshot};
 use crate::engine::{
     Access, Engine, Missing, StreamRow, Wanted, first_position_at, nth_position, postings,
@@ -176,13 +177,17 @@ fn shown(
 /// `POST /snapshots/<name>/{id}`: stored before it is answered.
 pub fn take_snapshot(
     engine: &Engine,
+    routes: &[Route],
     mut access: Access<'_>,
     spec: &AggregateSpec,
     parsed: &Parsed,
 ) -> Result<Handled, Missing> {
     let taken = take(engine, &mut access, spec, parsed);
     let (answer, snapshot) = match taken {
-        Ok((answer, Some(snapshot))) => (answer, snapshot),
+        Ok((answer, Some(snapshot))) => {
+            let place = place(routes, spec, Serves::LatestSnapshot, &parsed.id);
+            (answer.header("Location", format!("{}{place}", parsed.prefix)), snapshot)
+        }
         Ok((answer, None)) => return super::finish(Ok(answer), &mut access),
         Err(stop) => return super::finish(Err(stop), &mut access),
     };
@@ -215,7 +220,8 @@ fn take(
     };
     let own = (engine.snapshots_view(index), spec.revision);
     let same = |found: &Snapshot| (found.version, found.state.as_slice()) == (version, state);
-    if let Some(found) = snapshots::latest(access, own, &stream)?.filter(same) {
+    let latest = snapshots::latest(access, own, &stream)?;
+    if let Some(found) = latest.filter(|found| same(found) && !parsed.force) {
         return Ok((shown(access, aggregate, parsed, &found)?, None));
     }
     let index = access.postings_view();
@@ -226,7 +232,6 @@ fn take(
     let time = commit.and_then(|commit| Time::parse_iso(&commit.time)).unwrap_or_default();
     let snapshot =
         Snapshot { version, position, time, revision: spec.revision, state: state.to_vec() };
-    let place = format!("{}/snapshots/{}/{}", parsed.prefix, spec.name, parsed.id);
     let answer = shown(access, aggregate, parsed, &snapshot)?.status(201);
-    Ok((answer.header("Location", place), Some(snapshot)))
+    Ok((answer, Some(snapshot)))
 }

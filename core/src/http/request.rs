@@ -1,7 +1,7 @@
 //! A request's parts, checked in the contract's order; the first failure answers.
 //!
-//! Owns: route, method, query, headers, content type, size, JSON, fields. Refuses to read rows:
-//! what needs them (keys, preconditions, decisions) comes after, in the engine.
+//! Owns: route, method, query, headers, fields; content type, size and JSON are in `body`. Refuses
+//! to read rows: what needs them (keys, preconditions, decisions) comes after, in the engine.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -9,13 +9,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::body::parse_body;
 use super::matching::{Matched, find};
-use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route};
+use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
+use crate::decider::{AggregateSpec, CommandSpec};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
 use crate::fields::Fields;
 use crate::ids::{DEFAULT_PARTITION, is_header_id, is_id, is_partition};
-use crate::json;
 use crate::limits;
 use crate::protocol::{Body, Request};
 use crate::time::Time;
@@ -43,6 +44,8 @@ pub struct Parsed {
     pub metadata: Metadata,
     /// A command's payload, minified.
     pub data: String,
+    /// A snapshot is taken even if there is one already.
+    pub force: bool,
 }
 
 /// Checks a request. Partition is the one that this guest holds.
@@ -74,21 +77,22 @@ pub fn parse(
         known_versions: None,
         metadata: Metadata::default(),
         data: String::new(),
+        force: false,
     };
     let headers = Headers(&request.headers);
     match route.action {
         Action::Command { aggregate, command } => {
             super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
-            parsed.data = parse_body(&headers, request.body, body_bytes_max)?;
-            let fields = Fields::parse(&parsed.data, command.fields)?;
-            parsed.metadata.event_ids = fields.ids("eventIds");
-            parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
+            let body = (&headers, request.body, body_bytes_max);
+            take_command(route, (aggregate, command), body, &mut parsed)?;
         }
         Action::TakeSnapshot { .. } | Action::Resume => {
             // All of its fields are optional, so the body is too.
             if !matches!(request.body, Body::Whole([])) {
                 let body = parse_body(&headers, request.body, body_bytes_max)?;
-                Fields::closed(&body, &[])?;
+                let taking = matches!(route.action, Action::TakeSnapshot { .. });
+                let own = if taking { SNAPSHOT_FIELDS } else { &[] };
+                parsed.force = Fields::closed(&body, own)?.flag("force");
             }
         }
         Action::Rebuild => {
@@ -107,6 +111,27 @@ pub fn parse(
         }
     }
     Ok(parsed)
+}
+
+/// The body of a command.
+fn take_command(
+    route: &Route,
+    (aggregate, command): (&AggregateSpec, &CommandSpec),
+    (headers, body, body_bytes_max): (&Headers<'_>, Body<'_>, u64),
+    parsed: &mut Parsed,
+) -> Result<(), Problem> {
+    let own = route.fields();
+    parsed.data = match body {
+        // All of its fields are optional, so the body is too.
+        Body::Whole([]) if own.iter().all(|field| field.optional) => "{}".into(),
+        body => parse_body(headers, body, body_bytes_max)?,
+    };
+    let fields = Fields::parse(&parsed.data, &own)?;
+    super::commands::take_metadata(&fields, command, &mut parsed.metadata)?;
+    if parsed.id.is_empty() {
+        parsed.id = fields.text(aggregate.id_field).map(Cow::into_owned).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The partition that a target names, by the same reading as the guest's; `main` where it names
@@ -348,48 +373,4 @@ pub(super) fn versions(header: &'static str, value: &str) -> Result<Vec<u64>, Pr
             format!("header `{header}` must be * or a version in quotes, as ETag gave it: \"3\"");
         Problem::new(Code::InvalidHeader, detail).text("field", header)
     })
-}
-
-/// The media type of the body, in lower case, without parameters; empty when none is stated.
-pub(super) fn media_type(headers: &Headers<'_>) -> Result<String, Problem> {
-    let stated = headers.one("content-type")?.unwrap_or_default();
-    Ok(stated.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
-}
-
-/// The body is of another media type than it must be.
-pub(super) fn unsupported(must: &str, found: &str) -> Problem {
-    let shown: String = found.chars().take(64).collect();
-    let detail = format!("Content-Type must {must}, not `{shown}`");
-    Problem::new(Code::UnsupportedMediaType, detail).text("field", "Content-Type")
-}
-
-/// The body as one minified JSON text.
-fn parse_body(
-    headers: &Headers<'_>,
-    body: Body<'_>,
-    body_bytes_max: u64,
-) -> Result<String, Problem> {
-    let found = media_type(headers)?;
-    let subtype = found.split_once('/').map(|(_, subtype)| subtype).unwrap_or_default();
-    if found != "application/json" && !subtype.ends_with("+json") {
-        return Err(unsupported("be application/json or end in +json", &found));
-    }
-    match body {
-        Body::Whole(bytes) if bytes.len() as u64 <= body_bytes_max => {
-            json::minify(bytes).map_err(|error| {
-                let problem = Problem::new(Code::MalformedJson, format!("{error}"));
-                let problem = problem.number("offset", error.offset() as u64);
-                match error {
-                    json::JsonError::TooDeep { .. } => {
-                        problem.number("limit", json::DEPTH_MAX as u64)
-                    }
-                    _ => problem,
-                }
-            })
-        }
-        _ => {
-            let detail = format!("the body has more than {body_bytes_max} bytes");
-            Err(Problem::new(Code::TooLarge, detail).number("limit", body_bytes_max))
-        }
-    }
 }

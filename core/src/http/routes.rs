@@ -1,15 +1,17 @@
 //! The route table: it routes, and it is what `/openapi.json` publishes.
 //!
 //! Owns every path and method; query parameters are in `params`. Bank routes are not written here:
-//! each registered aggregate gets its commands, its query and its events from the registry.
+//! each registered aggregate gets its commands, its query and its events from the registry, and the
+//! paths that it names itself beside them.
 
 mod params;
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
+use crate::decider::{AggregateSpec, AnyAggregate, CommandKind, CommandSpec, Serves};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
@@ -136,6 +138,14 @@ pub const READ_ERRORS: &[Code] = &[
 pub const REBUILD_FIELDS: &[Field] =
     &[Field { name: "name", kind: FieldKind::Id, optional: false, doc: "Name of the projection" }];
 
+/// The body of what takes a snapshot.
+pub const SNAPSHOT_FIELDS: &[Field] = &[Field {
+    name: "force",
+    kind: FieldKind::Flag,
+    optional: true,
+    doc: "Take it even if there is one of this version: in its place",
+}];
+
 const NOT_FOUND: &[Code] = &[Code::NotFound, Code::InvalidId];
 
 const TAKE_ERRORS: &[Code] = &[
@@ -166,8 +176,59 @@ const IMPORT_ERRORS: &[Code] = &[
 /// Path, action, summary, query parameters, errors of a route that is not the registry's.
 type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Code]);
 
+impl Route {
+    /// The body's own fields. The id that the path names is not in the body.
+    pub fn fields(&self) -> Cow<'static, [Field]> {
+        let Action::Command { aggregate, command } = self.action else { return Cow::Borrowed(&[]) };
+        if !self.path.contains("{id}") {
+            return Cow::Borrowed(command.fields);
+        }
+        let others = command.fields.iter().filter(|field| field.name != aggregate.id_field);
+        others.copied().collect()
+    }
+
+    fn serves(&self, what: Serves) -> bool {
+        match (self.action, what) {
+            (Action::Command { command, .. }, Serves::Command(name)) => command.name == name,
+            (Action::Query { .. }, Serves::State)
+            | (Action::EventsOf { .. }, Serves::Events)
+            | (Action::Snapshot { .. }, Serves::LatestSnapshot)
+            | (Action::TakeSnapshot { .. }, Serves::TakeSnapshot) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Where one thing of an aggregate is shown (`GET`): on its own path, if it has one.
+pub fn place(routes: &[Route], aggregate: &AggregateSpec, what: Serves, id: &str) -> String {
+    let mut of_it = routes.iter().rev().filter(|route| match route.action {
+        Action::Query { aggregate: one } | Action::Snapshot { aggregate: one } => {
+            one.aggregate_type == aggregate.aggregate_type
+        }
+        _ => false,
+    });
+    // Own paths come after those that every aggregate has.
+    of_it.find(|route| route.serves(what)).map_or_else(String::new, |r| r.path.replace("{id}", id))
+}
+
+/// The routes of a registered aggregate: those that all of them have, then its own.
+fn of_aggregate(aggregate: &dyn AnyAggregate, routes: &mut Vec<Route>) {
+    let mut all = general(aggregate.spec());
+    let own: Vec<Route> = aggregate
+        .paths()
+        .iter()
+        .filter_map(|own| {
+            let same = all.iter().find(|route| route.serves(own.serves))?;
+            Some(Route { path: own.path.into(), ..same.clone() })
+        })
+        .collect();
+    all.extend(own);
+    routes.append(&mut all);
+}
+
 /// The routes that every registered aggregate has.
-fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
+fn general(aggregate: &'static AggregateSpec) -> Vec<Route> {
+    let mut routes = Vec::new();
     let given = aggregate.commands.iter().filter(|c| c.kind != CommandKind::Internal);
     for command in given {
         routes.push(Route {
@@ -209,6 +270,7 @@ fn of_aggregate(aggregate: &'static AggregateSpec, routes: &mut Vec<Route>) {
         EVENTS_OF_PARAMS,
         NOT_FOUND,
     ));
+    routes
 }
 
 /// What changes something, and is not the registry's.
@@ -242,8 +304,8 @@ fn changing(routes: &mut Vec<Route>) {
 /// All routes of a registry.
 pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
-    for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
-        of_aggregate(aggregate, &mut routes);
+    for aggregate in &registry.aggregates {
+        of_aggregate(aggregate.as_ref(), &mut routes);
     }
     let fixed: [Fixed; 13] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),

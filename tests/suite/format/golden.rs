@@ -165,7 +165,7 @@ fn folded() -> kit::Bank<MemoryStore> {
 }
 
 /// `view revision` → number and digest of its rows. The engine's own views share one revision.
-fn digests(store: &MemoryStore) -> BTreeMap<String, String> {
+pub(super) fn digests(store: &MemoryStore) -> BTreeMap<String, String> {
     let registry = Registry::standard();
     let aggregates =
         registry.aggregates.iter().map(|a| (a.spec().aggregate_type, a.spec().revision));

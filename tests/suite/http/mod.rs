@@ -2,7 +2,7 @@
 //!
 //! Reading order: `transcript` (a form), `masks` (what may differ), `transcripts` (requests with
 //! their answers), `openapi` (the published contract against all of them), `corpus` and
-//! `bad_input`, `model`.
+//! `bad_input`, `model`, `histories`.
 
 mod transcript;
 
@@ -16,3 +16,5 @@ mod corpus;
 mod bad_input;
 
 mod model;
+
+mod histories;

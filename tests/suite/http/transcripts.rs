@@ -220,6 +220,8 @@ fn every_code_is_shown() {
         "insufficient-funds",
         "limit-exceeded",
         "idempotency-mismatch",
+        "illegal-transition",
+        "reserved-id",
     ] {
         assert!(shown.iter().any(|found| found == code), "no transcript shows {code}");
     }
