@@ -188,7 +188,30 @@ pub fn lines(body: &str) -> impl DoubleEndedIterator<Item = &str> {
 
 /// The commit that holds `position`: the last one that starts at or before it.
 pub fn line_of(body: &str, position: u64) -> Option<&str> {
-    lines(body).rev().find(|line| self::position(line).is_some_and(|first| first <= position))
+    let starts_by = |line: &str| self::position(line).map(|first| first <= position);
+    let text = inner(body);
+    // A line starts at `from`; those that start at or behind `to` start beyond the position.
+    let (mut from, mut to) = (0, text.len());
+    while let Some(start) = start_between(text, from, to) {
+        match starts_by(text.get(start..)?) {
+            Some(true) => from = start,
+            Some(false) => to = start.saturating_sub(1),
+            // A damaged line tells nothing of where to look: all are looked at.
+            None => return lines(body).rev().find(|line| starts_by(line) == Some(true)),
+        }
+    }
+    let line = text.get(from..)?.split('\n').next()?;
+    let line = line.strip_suffix(',').unwrap_or(line);
+    starts_by(line)?.then_some(line)
+}
+
+/// Where a line starts between two places, beyond the first, as near to the middle as is simple.
+fn start_between(text: &str, from: usize, to: usize) -> Option<usize> {
+    let (bytes, middle) = (text.as_bytes(), from.midpoint(to));
+    let feed = |byte: &u8| *byte == b'\n';
+    let before = bytes.get(from..middle)?.iter().rposition(feed).map(|at| from.saturating_add(at));
+    let after = || bytes.get(middle..to)?.iter().position(feed).map(|at| middle.saturating_add(at));
+    before.or_else(after).map(|at| at.saturating_add(1))
 }
 
 /// A block's body without its brackets.
@@ -290,4 +313,42 @@ pub fn unseal_row<'a>(
 ) -> Option<&'a [u8]> {
     let (value, sum) = stored.split_last_chunk::<4>()?;
     (*sum == row_checksum(view, generation, key, value)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_position_is_found_in_any_block_damaged_or_not() {
+        // Commits of 1 to 4 events, of very different lengths.
+        for count in 0..40_u64 {
+            let mut firsts = Vec::new();
+            let mut next = 100;
+            for n in 0..count {
+                firsts.push(next);
+                next += 1 + n * 7 % 4;
+            }
+            let line = |(n, first): (usize, &u64)| {
+                format!("{{\"position\":{first},\"x\":\"{}\"}}", "y".repeat(n * n * 31 % 97))
+            };
+            let body = firsts.iter().enumerate().map(line).collect::<Vec<String>>().join(",\n");
+            for damaged in 0..=count {
+                let damage = |(n, one): (u64, &str)| {
+                    String::from(if n == damaged { "{\"posit" } else { one })
+                };
+                let body: Vec<String> = (0..).zip(body.split('\n')).map(damage).collect();
+                let body = format!("[{}]", body.join("\n"));
+                for wanted in 99..=next {
+                    let starts = |l: &&str| position(l).is_some_and(|p| p <= wanted);
+                    let linear = lines(&body).rev().find(starts);
+                    assert_eq!(line_of(&body, wanted), linear, "{wanted} in {body}");
+                }
+            }
+        }
+    }
 }
