@@ -62,6 +62,9 @@ pub const SLICE_PAGE_COMMITS: u32 = 1_024;
 pub const TRIMMED_ROWS_MAX: u32 = 1_000;
 /// Events that a slice takes in where no clock can be read: a few milliseconds.
 pub const SLICE_EVENTS: u32 = 256;
+/// So many times the events after which rows are stored are taken in by slices before that happens:
+/// commands wait for each checkpoint, and what a crash loses is built again beside them.
+pub const SLICE_TAILS_MAX: u64 = 8;
 /// Positions in one chunk of an index.
 pub const POSTINGS_CHUNK: u32 = 128;
 /// Expired idempotency keys that one commit drops.

@@ -249,7 +249,7 @@ impl Actor {
         let stay = |job: Job| match open.live.tell(&job.request).filter(|_| job.beside) {
             Some(told) => self.beside.take(job, told, || Reading {
                 path: self.path.clone(),
-                module: self.module.clone(),
+                module: self.module.giving_way(),
                 config: open.live.config().clone(),
                 metrics: self.metrics.clone(),
             }),

@@ -25,6 +25,7 @@ mod beside;
 mod blank;
 mod body;
 mod cli;
+mod clock;
 mod closed;
 mod directory;
 mod discard;

@@ -13,14 +13,13 @@ use foldlog_core::chain::sha256;
 use foldlog_core::driver::{Guest, Spawn, Throttle, Trap};
 use foldlog_core::protocol::{ABI_VERSION, Op};
 use wasmtime::{
-    Config, Engine, FrameInfo, InstancePre, Linker, Memory, Module as Compiled, Store, StoreLimits,
+    Config, Engine, FrameInfo, InstancePre, Linker, Memory, Module as Compiled, Store,
     StoreLimitsBuilder, TypedFunc, WasmBacktrace,
 };
 
+use crate::clock::{self, Clock, Held};
 use crate::{log, wasm_cache};
 
-/// How often the clock that bounds calls ticks.
-const TICK: Duration = Duration::from_millis(10);
 /// Folding takes whole pages of blocks, checkpoints all changed rows: seconds mean it hangs.
 const LONG_CALL_MS: u64 = 30_000;
 
@@ -62,10 +61,13 @@ impl Traces {
 /// A compiled module. Clones share the code.
 #[derive(Clone)]
 pub struct Module {
-    pre: InstancePre<StoreLimits>,
+    pre: InstancePre<Held>,
     digest: [u8; 32],
     bounds: Bounds,
     traces: Traces,
+    /// Given when calls are bounded in time.
+    clock: Option<Arc<Clock>>,
+    gives_way: bool,
 }
 
 impl std::fmt::Debug for Module {
@@ -109,27 +111,18 @@ impl Module {
             ));
         }
         let pre = Linker::new(engine).instantiate_pre(compiled).map_err(|e| e.to_string())?;
-        if bounds.stage_ms_max > 0 {
-            tick(engine)?;
-        }
-        let module = Self { pre, digest, bounds, traces: Traces::default() };
+        let clock = (bounds.stage_ms_max > 0).then(|| Clock::start(engine)).transpose()?;
+        let (traces, gives_way) = (Traces::default(), false);
+        let module = Self { pre, digest, bounds, traces, clock, gives_way };
         // Tells at the start, not at the first request, that the module has another ABI.
         Instance::new(&module).map_err(|trap| trap.detail)?;
         Ok(module)
     }
-}
 
-/// Moves the engine's clock on for as long as the engine lives.
-fn tick(engine: &Engine) -> Result<(), String> {
-    let engine = engine.weak();
-    let ticker = std::thread::Builder::new().name("ticker".into()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(TICK);
-        }
-    });
-    ticker.map(drop).map_err(|e| format!("no thread for the guest's clock: {e}"))
+    /// The same for calls that let other threads go first.
+    pub fn giving_way(&self) -> Self {
+        Self { gives_way: true, ..self.clone() }
+    }
 }
 
 impl Spawn for Module {
@@ -146,7 +139,7 @@ impl Spawn for Module {
 
 /// One instance; its memory is freed with it.
 pub struct Instance {
-    store: Store<StoreLimits>,
+    store: Store<Held>,
     memory: Memory,
     alloc: TypedFunc<u32, u32>,
     call: TypedFunc<(u32, u32, u32), u32>,
@@ -173,9 +166,11 @@ impl Instance {
             .tables(1)
             .trap_on_grow_failure(true)
             .build();
-        let mut store = Store::new(module.pre.module().engine(), limits);
-        store.limiter(|limits| limits);
-        store.set_epoch_deadline(ticks(LONG_CALL_MS));
+        let way = module.clock.clone().filter(|_| module.gives_way);
+        let mut store = Store::new(module.pre.module().engine(), Held::new(limits, way));
+        store.limiter(|held| &mut held.limits);
+        clock::watch(&mut store);
+        clock::begin(&mut store, Duration::from_millis(LONG_CALL_MS));
         let broken = |e: wasmtime::Error| early(&format!("the guest can not be started: {e}"));
         let instance = module.pre.instantiate(&mut store).map_err(broken)?;
         let memory = instance.get_memory(&mut store, "memory");
@@ -266,17 +261,13 @@ impl Guest for Instance {
         let staging = matches!(op, Op::Stage | Op::Commit | Op::Rollback)
             || (op == Op::Supply && !self.folding);
         let limit_ms = if staging { self.stage_ms_max } else { LONG_CALL_MS };
-        self.store.set_epoch_deadline(ticks(limit_ms));
+        clock::begin(&mut self.store, Duration::from_millis(limit_ms));
         let (ptr, len) = self.write(message)?;
-        let header = self.call.call(&mut self.store, (op as u32, ptr, len));
+        let call = |store: &mut Store<Held>| self.call.call(store, (op as u32, ptr, len));
+        let header = clock::during(&mut self.store, call);
         let header = header.map_err(|e| self.trapped(&e))?;
         self.result(header).ok_or_else(|| self.lied("a result outside its memory"))
     }
-}
-
-/// The next tick may come at once, so one more than the time divides into.
-fn ticks(ms: u64) -> u64 {
-    ms / TICK.as_millis() as u64 + 2
 }
 
 /// Before there is a progress word.

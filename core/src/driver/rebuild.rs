@@ -10,7 +10,7 @@ use super::call::call;
 use super::partition::Failure;
 use super::{Partition, Spawn, Store, StoreError, World};
 use crate::chain::{self, Chain, NO_HASH};
-use crate::limits::SLICE_EVENTS;
+use crate::limits::{SLICE_EVENTS, SLICE_TAILS_MAX};
 use crate::protocol::{Answer, Op, Query, SliceStep};
 
 /// What the driver remembers between slices.
@@ -46,7 +46,7 @@ impl Slices {
 
 /// What a slice should take while clients ask for something, and while none does: each costs the
 /// same to begin. And the bounds within which its size is adapted to that.
-const SLICE_MICROS: u64 = 4_000;
+const SLICE_MICROS: u64 = 6_000;
 const UNDISTURBED_MICROS: u64 = 8_000;
 const EVENTS_MIN: u32 = 16;
 const EVENTS_MAX: u32 = 4_096;
@@ -142,7 +142,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         live.changed = true;
         self.slices.lost = more;
         self.slices.unsaved = self.slices.unsaved.saturating_add(events.into());
-        if checkpoint_due || !more || self.slices.unsaved >= self.config.tail_events_max {
+        let unsaved_max = self.config.tail_events_max.saturating_mul(SLICE_TAILS_MAX);
+        if checkpoint_due || !more || self.slices.unsaved >= unsaved_max {
             self.slices.unsaved = 0;
             self.checkpoint()?;
         }

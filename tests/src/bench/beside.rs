@@ -12,7 +12,7 @@ use foldlog_tests::client::Request;
 use foldlog_tests::hosts::{Host, Kind, Setup};
 
 use super::load::{
-    Load, Measured, Until, deposit_request, get_request, open_accounts, run as run_load,
+    Load, Measured, Until, deposit_request, get_request, give_way, open_accounts, run as run_load,
 };
 use super::report::{Pair, Report, median};
 use super::{ACCOUNTS, Failure, commands};
@@ -112,6 +112,7 @@ fn turn_of(addr: SocketAddr, time: Duration) -> Result<Measured, Failure> {
 
 /// Reads of all kinds, a little longer than a turn.
 fn read(addr: SocketAddr, events: u64) -> Result<Measured, String> {
+    give_way().map_err(|e| e.to_string())?;
     let until = Until::Elapsed(TURN + HEAD_START);
     let load = Load { addr, connections: READING, until, warm_up_requests: 0 };
     let measured = run_load(load, move |i, out| {
