@@ -19,6 +19,8 @@ pub const EFFECT_ERROR_CHARS_MAX: usize = 500;
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.
 pub const KEY_CHARS_MAX: usize = 255;
+/// Characters of an email address: what mail can carry.
+pub const EMAIL_CHARS_MAX: usize = 254;
 /// Characters of correlation ids, causation ids and actors.
 pub const HEADER_ID_CHARS_MAX: usize = 255;
 /// `Foldlog-Meta-*` headers of one command.
@@ -81,3 +83,7 @@ pub const TITLE_CHARS_MAX: usize = 256;
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Characters of the name of a state, and of what leads to another.
 pub const STATE_CHARS_MAX: usize = 64;
+/// Members that one command assigns to a subscription.
+pub const MEMBERS_PER_COMMAND_MAX: usize = 100;
+/// Members of a subscription.
+pub const MEMBERS_MAX: usize = 1_000;

@@ -133,6 +133,8 @@ pub struct Settings {
     pub snapshot_every: Option<u32>,
     /// Snapshots of a stream that are kept.
     pub snapshots_kept: u32,
+    /// See [`OpenSettings::email_backoff_ms`].
+    pub email_backoff_ms: u32,
     /// Partitions kept open at a time.
     pub partitions_open_max: u32,
     /// Seed of clock and entropy, for tests.
@@ -177,6 +179,7 @@ impl Settings {
             idempotency_days: reader.small("idempotency_days")?,
             snapshot_every: reader.optional("snapshot_every")?,
             snapshots_kept: reader.small("snapshots_kept")?,
+            email_backoff_ms: reader.small("email_backoff_ms")?,
             partitions_open_max: reader.small("partitions_open_max")?,
             test_stamps: Some(reader.text("test_stamps")).filter(|seed| !seed.is_empty()),
         })
@@ -189,6 +192,7 @@ impl Settings {
             record_commands: self.record_commands,
             snapshot_every: self.snapshot_every,
             snapshots_kept: self.snapshots_kept,
+            email_backoff_ms: self.email_backoff_ms,
             body_bytes_max: self.body_bytes_max,
             row_cache_max: self.row_cache_max,
             guest_memory_max: self.guest_memory_max,

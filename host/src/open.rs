@@ -68,7 +68,7 @@ impl Open {
         let due = self.live.take_effects();
         for effect in &due {
             let ended = effects::make(effect);
-            self.live.effect_ended(effect.position, effect.n, ended.err());
+            self.live.effect_ended((effect.position, effect.n), ended.err(), None);
         }
         !due.is_empty()
     }

@@ -133,8 +133,14 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     /// What an attempt came to; [`Self::work`] settles it.
-    pub fn effect_ended(&mut self, position: u64, n: u32, error: Option<String>) {
-        self.wakes.results.push(EffectResult { position, n, error, trapped: false });
+    pub fn effect_ended(
+        &mut self,
+        (position, n): (u64, u32),
+        error: Option<String>,
+        detail: Option<String>,
+    ) {
+        let result = EffectResult { position, n, error, detail, trapped: false };
+        self.wakes.results.push(result);
     }
 
     /// When [`Self::work`] is to be called next, by the raw clock, for a host that closes it now.

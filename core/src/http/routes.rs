@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use crate::decider::{AggregateSpec, AnyAggregate, CommandKind, CommandSpec, Serves};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
+use crate::projection::List;
 use crate::registry::Registry;
 use params::{
     AFTER_KEY, EFFECT_PARAMS, EVENTS_OF_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, STATE_PARAMS,
@@ -33,7 +34,7 @@ pub struct Route {
     /// One line for the contract.
     pub summary: String,
     /// Query parameters; the list is closed.
-    pub params: &'static [Param],
+    pub params: Cow<'static, [Param]>,
     /// Codes it can answer with, beside those that every route has.
     pub errors: &'static [Code],
 }
@@ -76,10 +77,17 @@ pub enum Action {
     Projections,
     /// Shows a projection.
     Projection,
+    /// Lists a projection's rows on a path of its own.
+    List {
+        /// Name of the projection.
+        name: &'static str,
+    },
     /// Builds a projection anew.
     Rebuild,
     /// Lists outside calls.
     Effects,
+    /// Has an outside call be attempted anew.
+    RetryEffect,
     /// Makes a log that is held this host's.
     Resume,
     /// Lists the host's partitions.
@@ -162,6 +170,21 @@ const TAKE_ERRORS: &[Code] = &[
     Code::StorageFull,
 ];
 
+const RETRY_ERRORS: &[Code] = &[
+    Code::NotFound,
+    Code::InvalidId,
+    Code::MalformedJson,
+    Code::InvalidField,
+    Code::UnknownField,
+    Code::IllegalTransition,
+    Code::Held,
+    Code::InProgress,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::UnknownOutcome,
+    Code::StorageFull,
+];
+
 const IMPORT_ERRORS: &[Code] = &[
     Code::MalformedJson,
     Code::InvalidField,
@@ -236,7 +259,7 @@ fn general(aggregate: &'static AggregateSpec) -> Vec<Route> {
             path: format!("/commands/{}", command.path),
             action: Action::Command { aggregate, command },
             summary: command.summary.into(),
-            params: &[],
+            params: Cow::Borrowed(&[]),
             errors: command.rejections,
         });
     }
@@ -260,7 +283,7 @@ fn general(aggregate: &'static AggregateSpec) -> Vec<Route> {
         path: format!("/snapshots/{name}/{{id}}"),
         action: Action::TakeSnapshot { aggregate },
         summary: format!("Take a snapshot of one {name} now; there is one already: that one"),
-        params: &[],
+        params: Cow::Borrowed(&[]),
         errors: TAKE_ERRORS,
     });
     routes.push(get(
@@ -273,6 +296,21 @@ fn general(aggregate: &'static AggregateSpec) -> Vec<Route> {
     routes
 }
 
+/// The path on which a projection lists its rows.
+fn of_list(name: &'static str, own: &'static List) -> Route {
+    let mut route =
+        get(own.path.into(), Action::List { name }, own.summary.into(), &[LIMIT, AFTER_KEY], &[]);
+    if !own.statuses.is_empty() {
+        let kind = ParamKind::OneOf(own.statuses);
+        route.params.to_mut().push(Param {
+            name: "status",
+            kind,
+            doc: "Only those of this status",
+        });
+    }
+    route
+}
+
 /// What changes something, and is not the registry's.
 fn changing(routes: &mut Vec<Route>) {
     routes.push(Route {
@@ -280,15 +318,25 @@ fn changing(routes: &mut Vec<Route>) {
         path: "/effects/resume".into(),
         action: Action::Resume,
         summary: "Makes a log that is held this host's, under a new incarnation".into(),
-        params: &[],
+        params: Cow::Borrowed(&[]),
         errors: TAKE_ERRORS,
+    });
+    routes.push(Route {
+        method: "POST",
+        path: "/effects/{id}/retry".into(),
+        action: Action::RetryEffect,
+        summary:
+            "An outside call that is pending or dead is due at once, its attempts counted anew"
+                .into(),
+        params: Cow::Borrowed(&[]),
+        errors: RETRY_ERRORS,
     });
     routes.push(Route {
         method: "POST",
         path: "/log/import".into(),
         action: Action::LogImport,
         summary: "Takes in, in parts of at most 64 MB, what GET /log/export gave; there is no log before the last one, and that log is held".into(),
-        params: IMPORT_PARAMS,
+        params: Cow::Borrowed(IMPORT_PARAMS),
         errors: IMPORT_ERRORS,
     });
     routes.push(Route {
@@ -296,7 +344,7 @@ fn changing(routes: &mut Vec<Route>) {
         path: "/projections/rebuild".into(),
         action: Action::Rebuild,
         summary: "Builds a projection anew, serving its old rows until that is done".into(),
-        params: &[],
+        params: Cow::Borrowed(&[]),
         errors: NOT_FOUND,
     });
 }
@@ -306,6 +354,9 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
     for aggregate in &registry.aggregates {
         of_aggregate(aggregate.as_ref(), &mut routes);
+    }
+    for projection in &registry.projections {
+        routes.extend(projection.path().map(|own| of_list(projection.spec().name, own)));
     }
     let fixed: [Fixed; 13] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
@@ -360,5 +411,5 @@ const fn get(
     params: &'static [Param],
     errors: &'static [Code],
 ) -> Route {
-    Route { method: "GET", path, action, summary, params, errors }
+    Route { method: "GET", path, action, summary, params: Cow::Borrowed(params), errors }
 }

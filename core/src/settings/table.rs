@@ -181,6 +181,18 @@ pub const TABLE: &[Setting] = &[
         doc: "Newest snapshots of a stream that are kept, and as many of those taken on request, beside the first of each 500 events",
     },
     Setting {
+        name: "email_backoff_ms",
+        flag: "email-backoff-ms",
+        environment: "EMAIL_BACKOFF_MS",
+        variable: "EMAIL_BACKOFF_MS",
+        native: "1000",
+        worker: "1000",
+        min: 1,
+        max: 300_000,
+        unit: Unit::Milliseconds,
+        doc: "The longest wait before an email is tried a second time; doubled each time, up to 5 minutes",
+    },
+    Setting {
         name: "partitions_open_max",
         flag: "partitions-open-max",
         environment: "FOLDLOG_PARTITIONS_OPEN_MAX",

@@ -15,7 +15,8 @@ use foldlog_core::guest::Guest;
 use foldlog_core::http::is_import;
 use foldlog_core::ids::is_partition;
 use foldlog_core::limits::IMPORT_BYTES_MAX;
-use foldlog_core::protocol::{OpenSettings, Response};
+use foldlog_core::process::EMAIL;
+use foldlog_core::protocol::{EffectCall, OpenSettings, Response};
 use foldlog_core::registry::Registry;
 use foldlog_core::time::Time;
 
@@ -140,17 +141,22 @@ impl InProcess {
     }
 }
 
-/// Makes what effects a test's wake asked for. The only kind there is lists the partition: here
-/// that is already so.
+/// Makes what effects a test's wake asked for.
 fn make_effects(partition: &mut Partition<Linked, MemoryStore, Still>) {
     loop {
         let due = partition.take_effects();
         if due.is_empty() {
             return;
         }
-        due.iter().for_each(|effect| partition.effect_ended(effect.position, effect.n, None));
+        due.iter().for_each(|effect| ended(partition, effect));
         partition.work();
     }
+}
+
+/// Here a partition is listed already, and nothing sends emails.
+fn ended(partition: &mut Partition<Linked, MemoryStore, Still>, effect: &EffectCall) {
+    let detail = (effect.kind == EMAIL).then(|| "log".to_string());
+    partition.effect_ended((effect.position, effect.n), None, detail);
 }
 
 /// Hands the body of an import over, in pieces of this size; returns the answer.

@@ -252,7 +252,7 @@ impl Shim {
     /// What an attempt at an effect came to: why it failed, or nothing.
     pub fn effect_ended(&mut self, position: f64, n: u32, error: Option<String>) {
         if let Ok(ready) = &mut self.state {
-            ready.partition.effect_ended(export::position(position), n, error);
+            ready.partition.effect_ended((export::position(position), n), error, None);
         }
     }
 
