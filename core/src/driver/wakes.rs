@@ -137,6 +137,14 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         self.wakes.results.push(EffectResult { position, n, error, trapped: false });
     }
 
+    /// The host waits for none of the attempts under way: whoever opens the partition next makes
+    /// them again.
+    pub fn effects_given_up(&mut self) {
+        self.wakes.due |= !self.wakes.running.is_empty();
+        self.wakes.running.clear();
+        self.wakes.ready.clear();
+    }
+
     /// When [`Self::work`] is to be called next, by the raw clock, for a host that closes it now.
     pub fn next_due(&mut self) -> Option<Time> {
         let result = (!self.wakes.results.is_empty()).then_some(0);
