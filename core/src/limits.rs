@@ -15,6 +15,10 @@ pub const EFFECT_RETRY_MS: u64 = 1_000;
 pub const EFFECT_RETRY_MS_MAX: u64 = 300_000;
 /// Characters that are kept of why an effect failed.
 pub const EFFECT_ERROR_CHARS_MAX: usize = 500;
+/// Bytes that are read of the answer to an outside call.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Characters of such an answer that are told with a failure.
+pub const REPLY_SHOWN_CHARS_MAX: usize = 200;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use foldlog_core::chain::sha256;
+use foldlog_core::driver::senders::LOGGED;
 use foldlog_core::driver::{
     Config, Feed, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Spawn, Step, Store,
     TestStamps, Trap, World, test_entropy,
@@ -155,8 +156,8 @@ fn make_effects(partition: &mut Partition<Linked, MemoryStore, Still>) {
 
 /// Here a partition is listed already, and nothing sends emails.
 fn ended(partition: &mut Partition<Linked, MemoryStore, Still>, effect: &EffectCall) {
-    let detail = (effect.kind == EMAIL).then(|| "log".to_string());
-    partition.effect_ended((effect.position, effect.n), None, detail);
+    let detail = if effect.kind == EMAIL { LOGGED } else { "" };
+    partition.effect_ended((effect.position, effect.n), Ok(detail));
 }
 
 /// Hands the body of an import over, in pieces of this size; returns the answer.

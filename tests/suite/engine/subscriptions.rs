@@ -41,7 +41,7 @@ fn send(bank: &mut Bank<MemoryStore>) -> Vec<String> {
         }
         for effect in due {
             ids.push(effect.id);
-            bank.effect_ended((effect.position, effect.n), None, Some("log".into()));
+            bank.effect_ended((effect.position, effect.n), Ok("log"));
         }
         while bank.work_due() == Some(0) {
             bank.work();
@@ -163,7 +163,7 @@ fn a_dropped_email_is_sent_after_all_when_someone_asks() {
         let effect = &due[0];
         assert!(id.is_empty() || id == effect.id, "one id for all attempts");
         id.clone_from(&effect.id);
-        bank.effect_ended((effect.position, effect.n), Some("status 500".into()), None);
+        bank.effect_ended((effect.position, effect.n), Err("status 500".into()));
         work(&mut bank);
         let email = value(&mut bank, "/emails")[0].clone();
         assert_eq!(
