@@ -35,7 +35,7 @@ use alloc::string::String;
 
 use commands::Repeated;
 
-use crate::decider::{AggregateSpec, Named};
+use crate::decider::{AggregateSpec, CommandSpec, Named};
 use crate::engine::{Access, Answered, Decided, Engine, Missing, Proposal, postings};
 use crate::errors::{Code, Problem};
 use crate::ids;
@@ -73,29 +73,7 @@ pub fn handle(
         return Ok(refused(&problem));
     }
     if let Action::Command { aggregate, command } = parsed.action {
-        // Who creates something may leave its name to us. It stands in the commit, as any other.
-        let unnamed = parsed.id.is_empty();
-        let mut access = access;
-        let made = unnamed.then(|| name(engine, &mut access, aggregate, stamp)).transpose();
-        let Ok(made) = made else { return Err(access.take_missing()) };
-        let id = made.as_deref().unwrap_or(&parsed.id);
-        let input = commands::input(aggregate, command, parsed, id, stamp);
-        let told = |answered: &Answered, repeated| {
-            let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
-            read(answer, Kind::Command)
-        };
-        return Ok(match engine.propose(access, &input)? {
-            Decided::Proposed(answered, proposal) => {
-                Handled { proposal: Some(*proposal), ..told(&answered, Repeated::No) }
-            }
-            Decided::Nothing(answered) => told(&answered, Repeated::No),
-            Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
-            Decided::Known(known) => {
-                let id = if unnamed { known.id.clone() } else { parsed.id.clone() };
-                told(&Answered { id, ..known }, Repeated::ByEventIds)
-            }
-            Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
-        });
+        return decided(engine, routes, access, (aggregate, command), (parsed, stamp));
     }
     if let Action::TakeSnapshot { aggregate } = parsed.action {
         return queries::take_snapshot(engine, routes, access, aggregate, parsed);
@@ -135,6 +113,38 @@ pub fn handle(
         | Action::LogImport => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
     };
     finish(answer, &mut access)
+}
+
+/// Decides a client's command.
+fn decided(
+    engine: &Engine,
+    routes: &[Route],
+    mut access: Access<'_>,
+    (aggregate, command): (&'static AggregateSpec, &'static CommandSpec),
+    (parsed, stamp): (&Parsed, &Stamp),
+) -> Result<Handled, Missing> {
+    // Who creates something may leave its name to us. It stands in the commit, as any other.
+    let unnamed = parsed.id.is_empty();
+    let made = unnamed.then(|| name(engine, &mut access, aggregate, stamp)).transpose();
+    let Ok(made) = made else { return Err(access.take_missing()) };
+    let id = made.as_deref().unwrap_or(&parsed.id);
+    let input = commands::input(aggregate, command, parsed, id, stamp);
+    let told = |answered: &Answered, repeated| {
+        let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
+        read(answer, Kind::Command)
+    };
+    Ok(match engine.propose(access, &input)? {
+        Decided::Proposed(answered, proposal) => {
+            Handled { proposal: Some(*proposal), ..told(&answered, Repeated::No) }
+        }
+        Decided::Nothing(answered) => told(&answered, Repeated::No),
+        Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
+        Decided::Known(known) => {
+            let id = if unnamed { known.id.clone() } else { parsed.id.clone() };
+            told(&Answered { id, ..known }, Repeated::ByEventIds)
+        }
+        Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
+    })
 }
 
 /// A name for a stream that whoever creates it leaves unnamed.
