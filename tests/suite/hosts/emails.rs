@@ -147,7 +147,7 @@ fn ended_in_the_log(host: &mut Host) {
 
 /// Law 11, for each place where something is told: answers, the log, the file, the process's log.
 fn nothing_shows_the_key(host: &mut Host) {
-    let kind = host.kind();
+    let (kind, file) = (host.kind(), host.sqlite());
     for target in [
         "/log/export",
         "/effects?limit=1000",
@@ -162,7 +162,7 @@ fn nothing_shows_the_key(host: &mut Host) {
         assert!(!host.get(target).text().contains(KEY), "{kind:?}: {target} shows the key");
     }
     assert!(host.stop() || kind == Kind::Worker);
-    let rows = Connection::open(host.sqlite()).expect("the file");
+    let rows = Connection::open(file).expect("the file");
     let mut select = rows.prepare("SELECT * FROM lss").expect("the view");
     let columns = select.column_count();
     let mut found = select.query([]).expect("rows");

@@ -91,6 +91,35 @@ fn no_email_is_lost_by_twenty_kills_of_the_worker() {
     killed_around_the_call(Kind::Worker, 20);
 }
 
+/// The platform keeps alarms in a file of its own. When that is lost, whoever asks for the partition
+/// next has what is due done; and when one goes off although all is done, nothing is done again.
+#[test]
+fn an_alarm_lost_or_one_too_many_changes_nothing() {
+    let receiver = accepts();
+    receiver.close(true);
+    let mut host = with_emails(Kind::Worker, &receiver).start();
+    order(&mut host, "a");
+    receiver.wait_for("the call", |heard| heard.to() == "a@example.com");
+    host.kill_9();
+    receiver.close(false);
+    let alarms = host.data().join("foldlog-Partition/metadata.sqlite");
+    assert!(alarms.exists(), "no alarm was set");
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{ending}", alarms.display()));
+    }
+    host.restart();
+    thread::sleep(Duration::from_secs(3));
+    settled(&mut host, 1, "without an alarm");
+    let calls = receiver.heard().len();
+    // Set at the call and at each write; those go off from now on.
+    for _ in 0..3 {
+        assert!(host.post("/commands/tick", r#"{"chaosId":"x"}"#).status < 300);
+        thread::sleep(Duration::from_millis(2_500));
+    }
+    assert_eq!(receiver.heard().len(), calls, "an alarm too many called again");
+    assert_eq!(effects(&mut host, "&status=succeeded").len(), 1);
+}
+
 /// A stop waits for calls under way: what they came to is in the log, and no one repeats them.
 #[test]
 fn a_stop_waits_for_calls() {
@@ -127,6 +156,33 @@ fn a_stop_does_not_wait_for_ever() {
     assert_eq!((heard.len(), &heard[0].body), (2, &heard[1].body));
 }
 
+/// The hot path writes the block and nothing else (DESIGN, cost model), also when a commit asks for an
+/// effect: its rows are stored by the next checkpoint, with all others.
+#[test]
+fn a_commit_with_an_effect_stores_its_block_alone() {
+    let receiver = accepts();
+    receiver.close(true);
+    let setup = with_emails(Kind::Native, &receiver);
+    let setup = setup.set("--checkpoint-idle-ms", "CHECKPOINT_IDLE_MS", 3_600_000);
+    let mut host = setup.start();
+    order(&mut host, "first");
+    let stored = |host: &Host| -> (i64, i64) {
+        let file = Connection::open(host.sqlite()).expect("the file");
+        let count = |table: &str| {
+            file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+        };
+        (count("log").expect("blocks"), count("rows").expect("rows"))
+    };
+    let (blocks, rows) = stored(&host);
+    for n in 0..40 {
+        order(&mut host, &format!("n-{n}"));
+    }
+    receiver.wait_for("the last one", |heard| heard.to() == "n-39@example.com");
+    assert_eq!(stored(&host), (blocks + 40, rows));
+    receiver.close(false);
+    settled(&mut host, 41, "after the receiver answers");
+}
+
 /// Whoever folds, checks, rebuilds or imports a log full of emails calls nobody, and neither does
 /// a host that does not own it.
 #[test]
@@ -152,6 +208,10 @@ fn who_only_reads_a_log_calls_nobody() {
         let output = foldlog_where(&arguments, &away);
         assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stderr));
     }
+    // What the killed host left in the journal belongs to the copy.
+    let journal = Connection::open(&file).expect("the file");
+    journal.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("checkpointed");
+    drop(journal);
     let copy = fs::read(&file).expect("the file");
     // Someone else's host: the same file, and no owner beside it.
     let mut other = with_emails(Kind::Native, &silent).start();
