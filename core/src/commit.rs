@@ -271,6 +271,8 @@ pub fn settings_text(settings: &OpenSettings, registry: &Registry) -> String {
     }
     out.push_str("},\"snapshotsKept\":");
     push_unsigned(&mut out, settings.snapshots_kept.into());
+    out.push_str(",\"emailBackoffMs\":");
+    push_unsigned(&mut out, settings.email_backoff_ms.into());
     out.push('}');
     out
 }

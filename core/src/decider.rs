@@ -50,6 +50,21 @@ pub struct AggregateSpec {
     pub query_schema: &'static str,
 }
 
+/// How a stream is named that whoever creates it leaves unnamed. The name stands in its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By a random UUID, of the stamp's entropy.
+    Uuid,
+    /// By their number in the partition, without gaps, from 1. Nobody else may name one: the field
+    /// of the id is not among those of what creates it.
+    Counted {
+        /// What comes before the number: `sub-`.
+        prefix: &'static str,
+        /// The event that each has once, at its beginning: those are counted.
+        event: &'static str,
+    },
+}
+
 /// What is said of a command once.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
@@ -145,6 +160,8 @@ pub trait Aggregate: 'static {
     const UPCASTS: &'static [Upcast] = &[];
     /// Paths of its own, beside `/commands/…`, `/queries/<name>/{id}` and the like.
     const PATHS: &'static [Path] = &[];
+    /// How streams of this kind are named that whoever creates them leaves unnamed.
+    const NAMED: Named = Named::Uuid;
     /// Small: lists belong into the log, found through its indexes.
     type State: Default + Serialize + DeserializeOwned;
     /// An enum whose variants are named as in [`AggregateSpec::commands`].
@@ -182,6 +199,8 @@ pub trait AnyAggregate {
     fn upcasts(&self) -> &'static [Upcast];
     /// See [`Aggregate::PATHS`].
     fn paths(&self) -> &'static [Path];
+    /// See [`Aggregate::NAMED`].
+    fn named(&self) -> Named;
     /// Decides a command on a stored state.
     fn decide(
         &self,
@@ -227,6 +246,10 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
 
     fn paths(&self) -> &'static [Path] {
         A::PATHS
+    }
+
+    fn named(&self) -> Named {
+        A::NAMED
     }
 
     fn decide(

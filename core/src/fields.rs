@@ -9,9 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::errors::{Code, Problem};
-use crate::ids::{is_header_id, is_id};
+use crate::ids::{is_email, is_header_id, is_id};
 use crate::json;
-use crate::limits::{EVENT_IDS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX};
+use crate::limits::{
+    EMAIL_CHARS_MAX, EVENT_IDS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX,
+};
 
 /// One field of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,13 @@ pub enum FieldKind {
     HeaderId,
     /// A list of 1 to 1,000 ids, no two alike.
     Ids,
+    /// An email address.
+    Email,
+    /// A list of 1 to so many email addresses.
+    Emails {
+        /// Most addresses.
+        count_max: usize,
+    },
     /// `true` or `false`.
     Flag,
     /// Text of at most so many characters.
@@ -48,6 +57,8 @@ pub enum FieldKind {
         chars_max: usize,
     },
 }
+
+const EMAIL_SCHEMA: &str = r#"{"type":"string","maxLength":254,"format":"email""#;
 
 /// What every command takes beside its own fields.
 pub const COMMON: &[Field] = &[Field {
@@ -160,6 +171,10 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             ids.dedup();
             formed && ids.len() == count && (1..=EVENT_IDS_MAX).contains(&count)
         }),
+        FieldKind::Email => json::string(token).is_some_and(|text| is_email(&text)),
+        FieldKind::Emails { count_max } => ids(token).is_some_and(|all| {
+            (1..=count_max).contains(&all.len()) && all.iter().all(|text| is_email(text))
+        }),
         FieldKind::Flag => matches!(token, "true" | "false"),
         FieldKind::Text { chars_max } => {
             json::string(token).is_some_and(|text| text.chars().count() <= chars_max)
@@ -177,6 +192,8 @@ fn invalid(field: &Field) -> Problem {
         FieldKind::HeaderId => HEADER_ID_CHARS_MAX as u64,
         FieldKind::Ids => EVENT_IDS_MAX as u64,
         FieldKind::Text { chars_max } => chars_max as u64,
+        FieldKind::Email => EMAIL_CHARS_MAX as u64,
+        FieldKind::Emails { count_max } => count_max as u64,
         FieldKind::Flag => return problem,
     };
     problem.number("limit", limit)
@@ -209,6 +226,14 @@ fn expectation(kind: FieldKind) -> String {
         FieldKind::Ids => format!(
             "a list of 1 to {EVENT_IDS_MAX} different strings, each of 1 to {ID_CHARS_MAX} characters from A-Z a-z 0-9 . _ : -"
         ),
+        FieldKind::Email => {
+            format!(
+                "an email address of at most {EMAIL_CHARS_MAX} characters, such as ann@example.com"
+            )
+        }
+        FieldKind::Emails { count_max } => format!(
+            "a list of 1 to {count_max} email addresses, each of at most {EMAIL_CHARS_MAX} characters"
+        ),
         FieldKind::Flag => "true or false".into(),
         FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
     }
@@ -231,6 +256,10 @@ pub fn schema(field: &Field) -> String {
         }
         FieldKind::Ids => {
             out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{EVENT_IDS_MAX},\"uniqueItems\":true,\"items\":{{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{{1,128}}$\"}}"));
+        }
+        FieldKind::Email => out.push_str(EMAIL_SCHEMA),
+        FieldKind::Emails { count_max } => {
+            out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{count_max},\"items\":{EMAIL_SCHEMA}}}"));
         }
         FieldKind::Flag => out.push_str("{\"type\":\"boolean\""),
         FieldKind::Text { chars_max } => {

@@ -6,7 +6,9 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::limits::{HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX, PARTITION_CHARS_MAX};
+use crate::limits::{
+    EMAIL_CHARS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX, PARTITION_CHARS_MAX,
+};
 
 /// `[A-Za-z0-9._:-]{1,128}`, and not a path's `.` or `..`.
 pub fn is_id(text: &str) -> bool {
@@ -73,6 +75,21 @@ pub fn uuid(entropy: [u8; 16]) -> String {
         out.push_str(&format!("{byte:02x}"));
     }
     out
+}
+
+/// Whether a text is an email address as HTML defines it for forms, within the lengths of mail:
+/// <https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address>, RFC 5321, 4.5.3.1.
+pub fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let of_local = |b: u8| b.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&b);
+    let label = |label: &str| {
+        let plain = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= EMAIL_CHARS_MAX
+        && (1..=64).contains(&local.len())
+        && local.bytes().all(of_local)
+        && domain.split('.').all(label)
 }
 
 /// Whether an id has the form of generated ones, so that callers may not choose it.

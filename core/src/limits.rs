@@ -15,10 +15,16 @@ pub const EFFECT_RETRY_MS: u64 = 1_000;
 pub const EFFECT_RETRY_MS_MAX: u64 = 300_000;
 /// Characters that are kept of why an effect failed.
 pub const EFFECT_ERROR_CHARS_MAX: usize = 500;
+/// Bytes that are read of the answer to an outside call.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Characters of such an answer that are told with a failure.
+pub const REPLY_SHOWN_CHARS_MAX: usize = 200;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.
 pub const KEY_CHARS_MAX: usize = 255;
+/// Characters of an email address: what mail can carry.
+pub const EMAIL_CHARS_MAX: usize = 254;
 /// Characters of correlation ids, causation ids and actors.
 pub const HEADER_ID_CHARS_MAX: usize = 255;
 /// `Foldlog-Meta-*` headers of one command.
@@ -81,3 +87,7 @@ pub const TITLE_CHARS_MAX: usize = 256;
 pub const REASON_CHARS_MAX: usize = 1_000;
 /// Characters of the name of a state, and of what leads to another.
 pub const STATE_CHARS_MAX: usize = 64;
+/// Members that one command assigns to a subscription.
+pub const MEMBERS_PER_COMMAND_MAX: usize = 100;
+/// Members of a subscription.
+pub const MEMBERS_MAX: usize = 1_000;

@@ -41,6 +41,12 @@ pub const SUCCEEDED: &str = "Effect.Succeeded";
 pub const FAILED: &str = "Effect.Failed";
 /// The last attempt at an effect failed.
 pub const DROPPED: &str = "Effect.Dropped";
+/// An effect that is pending or was dropped is due at once, its attempts counted anew: a client
+/// asked for that.
+pub const RETRIED: &str = "Effect.Retried";
+/// The kind of effects that are emails. Their data are `{"to","template","subject","text"}`, and
+/// what else the manager wants to find there again.
+pub const EMAIL: &str = "email";
 /// What asks for effects on behalf of a partition as a whole; no manager has this name.
 pub const PARTITION: &str = "partition";
 /// Reactions lead to reactions at most this many times.
@@ -170,8 +176,8 @@ impl Refused {
     }
 }
 
-/// An effect of a manager that came to its end: the data of [`SUCCEEDED`], [`FAILED`] and
-/// [`DROPPED`].
+/// What came of an attempt at an effect: the data of [`SUCCEEDED`], [`FAILED`], [`DROPPED`] and
+/// [`RETRIED`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ended {
@@ -185,14 +191,20 @@ pub struct Ended {
     pub kind: String,
     /// Whom it concerns.
     pub target: String,
-    /// How many attempts were made.
+    /// How many attempts were made; none when it was [`RETRIED`].
     pub attempt: u32,
+    /// How it was done, when there are several ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Why the last one failed; none when it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// When the next attempt is made, ISO 8601; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<String>,
+    /// What the call needed to know, a JSON text: read from the commit that asked for it.
+    #[serde(skip)]
+    pub data: String,
 }
 
 /// What a manager can read: the partition as of the record it reacts to.
@@ -282,6 +294,15 @@ pub trait ProcessManager: 'static {
     fn ended(_ended: &Ended, _sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
         Ok(Vec::new())
     }
+
+    /// What each attempt at one of its effects leads to, and that it is to be attempted anew; for
+    /// managers that keep account of them. Others are told of the end alone.
+    fn attempted(attempted: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        match attempted.retry_at {
+            None => Self::ended(attempted, sight),
+            Some(_) => Ok(Vec::new()),
+        }
+    }
 }
 
 /// A [`ProcessManager`] with its type erased.
@@ -292,8 +313,8 @@ pub trait AnyProcessManager {
     fn react(&self, record: &Record<'_>, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
     /// See [`ProcessManager::refused`].
     fn refused(&self, refused: &Refused, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
-    /// See [`ProcessManager::ended`].
-    fn ended(&self, ended: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
+    /// See [`ProcessManager::attempted`].
+    fn attempted(&self, attempted: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop>;
 }
 
 /// Erases a process manager's type.
@@ -316,7 +337,7 @@ impl<M: ProcessManager> AnyProcessManager for Erased<M> {
         M::refused(refused, sight)
     }
 
-    fn ended(&self, ended: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
-        M::ended(ended, sight)
+    fn attempted(&self, attempted: &Ended, sight: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
+        M::attempted(attempted, sight)
     }
 }

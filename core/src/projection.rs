@@ -4,6 +4,7 @@
 //! Refuses to know where rows are kept; it sees one record at a time and its own rows only.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use core::marker::PhantomData;
 
@@ -21,6 +22,19 @@ pub struct ProjectionSpec {
     pub schema: &'static str,
 }
 
+/// A path on which a projection's rows are listed, beside `/projections/<name>`: a plain array.
+#[derive(Clone, Copy, Debug)]
+pub struct List {
+    /// `/subscriptions`.
+    pub path: &'static str,
+    /// One line for the contract.
+    pub summary: &'static str,
+    /// What `status=` can be; there is no such parameter when this is empty.
+    pub statuses: &'static [&'static str],
+    /// JSON Schema of one item, for the contract.
+    pub item_schema: &'static str,
+}
+
 /// A page of a list: what comes after `after`, at most `limit` items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -28,6 +42,8 @@ pub struct Page {
     pub after: Option<String>,
     /// At most this many items.
     pub limit: u32,
+    /// Only items of this status, in a [`List`] that has them.
+    pub status: Option<String>,
 }
 
 /// A rendered page.
@@ -43,6 +59,8 @@ pub struct Rendered {
 pub trait Projection: 'static {
     /// Its names and numbers.
     const SPEC: ProjectionSpec;
+    /// A path of its own.
+    const LIST: Option<List> = None;
 
     /// Takes one record in. Pass on every [`Stop`]. `Stop::Fault` takes the projection out of
     /// service at this record; everything else goes on.
@@ -50,16 +68,25 @@ pub trait Projection: 'static {
 
     /// The JSON of its `data`, a page at a time.
     fn page(reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop>;
+
+    /// The JSON array that [`Self::LIST`] shows, a page at a time.
+    fn list(_reader: &mut Reader<'_, '_>, _page: &Page) -> Result<Rendered, Stop> {
+        Err(Stop::Fault(format!("{} has no list", Self::SPEC.name)))
+    }
 }
 
 /// A [`Projection`] with its type erased.
 pub trait AnyProjection {
     /// Its names and numbers.
     fn spec(&self) -> &'static ProjectionSpec;
+    /// See [`Projection::LIST`].
+    fn path(&self) -> Option<&'static List>;
     /// See [`Projection::apply`].
     fn apply(&self, record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop>;
     /// See [`Projection::page`].
     fn page(&self, reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop>;
+    /// See [`Projection::list`].
+    fn list(&self, reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop>;
 }
 
 /// Erases a projection's type.
@@ -74,11 +101,19 @@ impl<P: Projection> AnyProjection for Erased<P> {
         const { &P::SPEC }
     }
 
+    fn path(&self) -> Option<&'static List> {
+        const { P::LIST.as_ref() }
+    }
+
     fn apply(&self, record: &Record<'_>, rows: &mut Rows<'_, '_>) -> Result<(), Stop> {
         P::apply(record, rows)
     }
 
     fn page(&self, reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop> {
         P::page(reader, page)
+    }
+
+    fn list(&self, reader: &mut Reader<'_, '_>, page: &Page) -> Result<Rendered, Stop> {
+        P::list(reader, page)
     }
 }

@@ -18,7 +18,7 @@ mod stage;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,8 @@ pub struct OpenSettings {
     pub snapshot_every: Option<u32>,
     /// The newest so many snapshots of a stream are kept.
     pub snapshots_kept: u32,
+    /// Milliseconds before the second attempt at an email, at most; doubled with each further one.
+    pub email_backoff_ms: u32,
     /// Bytes a request's body may have; told in the answer to one that has more.
     pub body_bytes_max: u64,
     /// Bytes of rows the cache may hold.
@@ -201,6 +203,7 @@ impl Default for OpenSettings {
             record_commands: true,
             snapshot_every: None,
             snapshots_kept: 3,
+            email_backoff_ms: 1_000,
             body_bytes_max: 256 << 10,
             row_cache_max: 16 << 20,
             guest_memory_max: 64 << 20,

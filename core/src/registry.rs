@@ -47,6 +47,7 @@ impl Registry {
         let mut registry = Self::new(env!("CARGO_PKG_VERSION"));
         domains::bank::register(&mut registry);
         domains::issues::register(&mut registry);
+        domains::subscriptions::register(&mut registry);
         #[cfg(feature = "faults")]
         domains::faults::register(&mut registry);
         registry

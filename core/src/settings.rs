@@ -5,6 +5,7 @@
 //!
 //! A value out of range refuses to start; no setting is ever silently clamped.
 
+mod secret;
 mod table;
 
 use alloc::format;
@@ -36,6 +37,8 @@ pub enum Unit {
     Switch,
     /// Any text.
     Text,
+    /// A text that is never shown. It has no flag: other users of a machine see those.
+    Secret,
 }
 
 /// One line of the table. Empty text means "not there".
@@ -98,7 +101,19 @@ const TEXT: Setting = Setting {
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
+pub use secret::Secret;
 pub use table::TABLE;
+
+/// How emails are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender's address.
+    pub from: String,
+    /// Where SendGrid is, without a `/` at the end.
+    pub url: String,
+    /// SendGrid's key. Without one, emails are logged and not sent.
+    pub key: Option<Secret>,
+}
 
 /// All settings, read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +130,10 @@ pub struct Settings {
     pub batch_commands_max: u32,
     /// Outside calls that a partition makes at a time.
     pub effects_in_flight_max: u32,
+    /// How long an outside call may take, from connecting to the end of the answer.
+    pub effect_deadline_ms: u64,
+    /// How emails are sent.
+    pub mail: Mail,
     /// Bytes of rows a partition keeps in memory.
     pub row_cache_max: u64,
     /// Bytes of one guest instance.
@@ -133,6 +152,8 @@ pub struct Settings {
     pub snapshot_every: Option<u32>,
     /// Snapshots of a stream that are kept.
     pub snapshots_kept: u32,
+    /// See [`OpenSettings::email_backoff_ms`].
+    pub email_backoff_ms: u32,
     /// Partitions kept open at a time.
     pub partitions_open_max: u32,
     /// Seed of clock and entropy, for tests.
@@ -168,6 +189,8 @@ impl Settings {
             deadline_ms: reader.number("deadline_ms")?,
             batch_commands_max: reader.small("batch_commands_max")?,
             effects_in_flight_max: reader.small("effects_in_flight_max")?,
+            effect_deadline_ms: reader.number("effect_deadline_ms")?,
+            mail: reader.mail()?,
             row_cache_max: reader.number("row_cache_max")?,
             guest_memory_max: reader.number("guest_memory_max")?,
             stage_ms_max: reader.number("stage_ms_max")?,
@@ -177,6 +200,7 @@ impl Settings {
             idempotency_days: reader.small("idempotency_days")?,
             snapshot_every: reader.optional("snapshot_every")?,
             snapshots_kept: reader.small("snapshots_kept")?,
+            email_backoff_ms: reader.small("email_backoff_ms")?,
             partitions_open_max: reader.small("partitions_open_max")?,
             test_stamps: Some(reader.text("test_stamps")).filter(|seed| !seed.is_empty()),
         })
@@ -189,6 +213,7 @@ impl Settings {
             record_commands: self.record_commands,
             snapshot_every: self.snapshot_every,
             snapshots_kept: self.snapshots_kept,
+            email_backoff_ms: self.email_backoff_ms,
             body_bytes_max: self.body_bytes_max,
             row_cache_max: self.row_cache_max,
             guest_memory_max: self.guest_memory_max,
@@ -255,6 +280,44 @@ impl Reader<'_> {
         }
     }
 
+    fn mail(&mut self) -> Result<Mail, InvalidSetting> {
+        let from =
+            self.checked("email_from", "an address such as `log@example.com`", is_address)?;
+        let url = "`https://` or `http://`, a host, and no more than a path";
+        let url = self.checked("sendgrid_url", url, is_base_url)?;
+        let key = self.secret("sendgrid_api_key")?;
+        if key.is_some() && from.is_empty() {
+            let allowed = "set when SENDGRID_API_KEY is: SendGrid takes no email without a sender";
+            return Err(self.invalid(&Self::setting("email_from"), from, allowed.to_string()));
+        }
+        Ok(Mail { from, url: url.trim_end_matches('/').to_string(), key })
+    }
+
+    /// A text of a form, or none.
+    fn checked(
+        &mut self,
+        name: &str,
+        allowed: &str,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Result<String, InvalidSetting> {
+        let value = self.text(name);
+        if value.is_empty() || fits(&value) {
+            return Ok(value);
+        }
+        Err(self.invalid(&Self::setting(name), value, allowed.to_string()))
+    }
+
+    fn secret(&mut self, name: &str) -> Result<Option<Secret>, InvalidSetting> {
+        let value = self.text(name);
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let allowed = "8 to 1024 visible ASCII characters, no spaces";
+        let setting = Self::setting(name);
+        let invalid = || self.invalid(&setting, "[hidden]".to_string(), allowed.to_string());
+        Secret::new(&value).map(Some).ok_or_else(invalid)
+    }
+
     fn invalid(&self, setting: &Setting, value: String, allowed: String) -> InvalidSetting {
         let told = setting.told(self.host);
         let setting = match self.host {
@@ -264,6 +327,25 @@ impl Reader<'_> {
         };
         InvalidSetting { setting, value, allowed }
     }
+}
+
+/// Whether it can be a sender's address; whether there is such a mailbox only sending shows.
+fn is_address(text: &str) -> bool {
+    let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>,\"".contains(c));
+    let parts = text.rsplit_once('@');
+    plain
+        && text.len() <= 254
+        && parts.is_some_and(|(name, host)| !(name.is_empty() || host.is_empty()))
+}
+
+/// Whether paths can be put behind it. Names and passwords in it would be shown.
+fn is_base_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        let plain = rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\\".contains(&byte));
+        plain && !host.is_empty()
+    })
 }
 
 fn bytes(text: &str) -> Option<u64> {

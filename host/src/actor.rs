@@ -10,9 +10,9 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use foldlog_core::driver::{Export, Feed, Ran, Reply, Step, World};
@@ -22,18 +22,23 @@ use foldlog_core::settings::Settings;
 use foldlog_core::time::Time;
 use tokio::sync::oneshot;
 
+use crate::attempts::Sender;
 use crate::beside::{Beside, Reading};
 use crate::closed::{Closed, Kept};
 use crate::job::{Job, Shared};
 use crate::log;
 use crate::metrics::{Metrics, add, get};
 use crate::open::{Open, UNREADABLE};
+use crate::streams::Page;
 use crate::supervise::{Supervisor, closed};
 use crate::wasm::Module;
 use crate::world::Machine;
 
 /// Turns of the system's own work before a partition is closed, some milliseconds each.
 const LAST_TURNS: u32 = 8;
+/// So long a partition that closes waits for its outside calls. Whoever opens it next makes those
+/// again that did not end.
+const LAST_CALLS: Duration = Duration::from_secs(2);
 
 /// What an actor is sent.
 #[derive(Debug)]
@@ -46,15 +51,8 @@ pub enum Message {
     Wake,
     /// A step of an import, by the number that it was given.
     Import(u64, Feed, oneshot::Sender<Step>),
-}
-
-/// Part of an export.
-#[derive(Debug)]
-pub struct Page {
-    /// Lines, each with its line feed; empty at the end.
-    pub bytes: Vec<u8>,
-    /// Position of the last line's first event.
-    pub after: u64,
+    /// An outside call ended.
+    Nudge,
 }
 
 /// What an actor needs to work.
@@ -82,6 +80,10 @@ pub struct Actor {
     pub before: (u64, u64),
     /// Who answers reads that commands would wait for.
     pub beside: Beside,
+    /// Makes its effects.
+    pub sender: Sender,
+    /// Its own inbox, for those.
+    pub nudge: Weak<SyncSender<Message>>,
 }
 
 impl Actor {
@@ -111,7 +113,9 @@ impl Actor {
                 None => self.wanted.get().then_some(Duration::ZERO),
             };
             let work = work.map(|wait| wait.max(waits));
-            self.publish(work);
+            // Calls under way keep it open, if another can be closed instead.
+            let calls = state.as_ref().is_some_and(Open::calls).then_some(Duration::ZERO);
+            self.publish(calls.or(work));
             let useful = state.as_ref().is_some_and(|open| open.live.checkpoint_useful());
             let idle = idle.max(waits);
             let next = if let Some(wait) = work.filter(|wait| !useful || *wait < idle) {
@@ -130,12 +134,8 @@ impl Actor {
                 }
                 Err(RecvTimeoutError::Timeout) if waited => self.do_work(state),
                 Err(_) => {
-                    // What takes a moment is done now: it would open the partition again.
-                    let turns = if ended { LAST_TURNS } else { 0 };
-                    for _ in 0..turns {
-                        if state.as_mut().and_then(Open::work_due) == Some(Duration::ZERO) {
-                            self.do_work(state);
-                        }
+                    if ended {
+                        self.last_work(state);
                     }
                     self.checkpoint(state.as_mut());
                 }
@@ -158,6 +158,21 @@ impl Actor {
         }
     }
 
+    /// What takes a moment is done now: it would open the partition again.
+    fn last_work(&self, state: &mut Option<Open>) {
+        if let Some(open) = state {
+            open.last_calls(LAST_CALLS);
+        }
+        for _ in 0..LAST_TURNS {
+            if state.as_mut().and_then(Open::work_due) == Some(Duration::ZERO) {
+                self.do_work(state);
+            }
+        }
+        if let Some(open) = state {
+            open.live.effects_given_up();
+        }
+    }
+
     /// Does what is due beside clients' requests, for a few milliseconds.
     fn do_work(&self, state: &mut Option<Open>) {
         if self.supervisor.waits().is_some() || (state.is_none() && !self.wanted.get()) {
@@ -173,10 +188,12 @@ impl Actor {
         if self.wanted.take() {
             open.live.wake();
         }
+        open.take_ended();
         if open.work_due().is_some_and(|wait| wait.is_zero()) {
             open.live.work();
         }
         open.make_effects();
+        open.answer([], self.settings.test_stamps.is_some());
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
     }
@@ -222,7 +239,7 @@ impl Actor {
             match message {
                 Message::Job(job) => jobs.extend(self.take(job)),
                 Message::Wake if state.is_none() => self.want(),
-                Message::Wake => {}
+                Message::Wake | Message::Nudge => {}
                 Message::Page(export, reply) => {
                     // The receiver may be gone: then nobody wants the page.
                     let _ = reply.send(self.page(state, export));
@@ -287,8 +304,7 @@ impl Actor {
                 self.wanted.set(false);
                 self.supervisor.tell(&mut open.live);
                 let replies = open.live.run(requests);
-                // A test that wakes a partition wants to see what its effects came to.
-                while self.settings.test_stamps.is_some() && open.make_effects() {
+                while open.make_effects() && self.settings.test_stamps.is_some() {
                     open.live.work();
                 }
                 self.tell(open, started);
@@ -303,9 +319,12 @@ impl Actor {
                 (replies, closed(UNREADABLE))
             }
         });
-        for (caller, reply) in callers.into_iter().zip(replies) {
-            // A caller who left gets no answer; what was stored stays stored.
-            let _ = caller.send(Ok(reply));
+        let answers = callers.into_iter().zip(replies);
+        match state {
+            Some(open) => open.answer(answers, self.settings.test_stamps.is_some()),
+            None => answers.for_each(|(caller, reply)| {
+                let _ = caller.send(Ok(reply));
+            }),
         }
     }
 
@@ -336,43 +355,6 @@ impl Actor {
         }
     }
 
-    fn page(&self, state: &mut Option<Open>, export: Export) -> Result<Page, String> {
-        if self.supervisor.closed() {
-            return Err("the partition is restarting".into());
-        }
-        let open = self.open(state).inspect_err(|detail| {
-            self.failed(detail);
-            self.ended(closed(UNREADABLE));
-        })?;
-        let lines = open.live.page(export).map_err(|e| {
-            self.failed(&e.to_string());
-            e.to_string()
-        })?;
-        let last = lines.last().and_then(|line| foldlog_core::chain::position(line));
-        let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-        for line in lines {
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.push(b'\n');
-        }
-        Ok(Page { bytes, after: last.unwrap_or(export.to) })
-    }
-
-    fn import(&self, state: &mut Option<Open>, token: u64, feed: Feed) -> Step {
-        let open = match self.open(state) {
-            Ok(open) => open,
-            Err(detail) => {
-                self.failed(&detail);
-                self.ended(closed(UNREADABLE));
-                let detail = "the partition can not be opened; nothing of the part counts";
-                return Step::Done(Reply::problem(Code::Restarting, detail));
-            }
-        };
-        let step = open.live.import(token, feed);
-        open.live.take_failures().iter().for_each(|failure| self.failed(failure));
-        self.ended(open.live.take_ran());
-        step
-    }
-
     fn checkpoint(&self, open: Option<&mut Open>) {
         let Some(open) = open.filter(|_| self.supervisor.waits().is_none()) else { return };
         if let Err(failure) = open.live.checkpoint() {
@@ -384,12 +366,14 @@ impl Actor {
         checkpoint.store(process.checkpoint, Ordering::Relaxed);
     }
 
-    fn failed(&self, detail: &str) {
+    /// Counts a failure and tells it.
+    pub fn failed(&self, detail: &str) {
         add(&self.metrics.failures, 1);
         self.supervisor.told(&self.name, detail);
     }
 
-    fn open<'a>(&self, state: &'a mut Option<Open>) -> Result<&'a mut Open, String> {
+    /// The partition, opened if need be.
+    pub fn open<'a>(&self, state: &'a mut Option<Open>) -> Result<&'a mut Open, String> {
         if state.is_none() {
             *state = Some(Open::new(self)?);
         }

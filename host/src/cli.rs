@@ -42,7 +42,9 @@ pub enum Verb {
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  foldlog serve --data /var/lib/foldlog --listen 0.0.0.0:8080 \
-    --log-format json\n\nFlags win over environment variables. SIGTERM and SIGINT stop it: what is \
+    --log-format json\n\nFlags win over environment variables. SENDGRID_API_KEY is read from the \
+    environment alone: with it, emails are sent from --email-from; without it they are logged. \
+    SIGTERM and SIGINT stop it: what is \
     under way is answered first.")]
 pub struct Serve {
     /// Settings.
@@ -199,7 +201,8 @@ impl Args for SettingFlags {
                 (Unit::Days, _) => "DAYS",
                 (Unit::Switch, _) => "BOOL",
                 (Unit::Count, _) => "N",
-                (Unit::Text, _) => "TEXT",
+                // A secret has no flag; this only has to be a name.
+                (Unit::Text | Unit::Secret, _) => "TEXT",
             };
             let mut help = setting.doc.to_string();
             match setting.default(HostKind::Native) {

@@ -69,6 +69,22 @@ impl Deadline {
     }
 }
 
+/// Waits for an answer up to the deadline, which moves when time was lost to another's trap.
+pub async fn wait<T>(
+    mut answer: oneshot::Receiver<T>,
+    deadline: Deadline,
+    shared: &Shared,
+) -> Option<Result<T, oneshot::error::RecvError>> {
+    let mut until = deadline.at;
+    loop {
+        match tokio::time::timeout_at(until.into(), &mut answer).await {
+            Ok(reply) => return Some(reply),
+            Err(_) if deadline.now_at(shared) > until => until = deadline.now_at(shared),
+            Err(_) => return None,
+        }
+    }
+}
+
 /// What others read of an actor at any time.
 #[derive(Debug)]
 pub struct Shared {

@@ -1,7 +1,8 @@
 //! The host's own log: one event per line on standard error, as JSON or for people.
 //!
 //! Owns the two forms and the choice between them. Refuses payloads: callers pass names, numbers
-//! and messages of the machinery, never what a client sent.
+//! and messages of the machinery, never what a client sent; but for address and subject of an email
+//! that is logged instead of sent.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

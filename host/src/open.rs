@@ -4,15 +4,17 @@
 
 use std::time::Duration;
 
-use foldlog_core::driver::{Config, Partition, SqlStore, TestStamps};
+use foldlog_core::driver::{Config, OwnedRequest, Partition, Reply, SqlStore, TestStamps};
 use foldlog_core::settings::Settings;
+use tokio::sync::oneshot;
 
 use crate::actor::Actor;
+use crate::attempts::{Attempts, Ended};
 use crate::gate::Gated;
+use crate::owner;
 use crate::sqlite::Connection;
 use crate::wasm::Module;
 use crate::world::Machine;
-use crate::{effects, owner};
 
 /// What clients are told of a file that can not be opened.
 pub const UNREADABLE: &str = "its file can not be read";
@@ -46,7 +48,14 @@ pub struct Open {
     pub processed: u64,
     /// See `processed`.
     pub rejected: u64,
+    /// The effects that it makes.
+    attempts: Attempts,
+    /// Answers that wait for those.
+    answers: Vec<Answer>,
 }
+
+/// An answer, and who waits for it.
+pub type Answer = (oneshot::Sender<Result<Reply, OwnedRequest>>, Reply);
 
 impl Open {
     /// The actor's partition: its file is there or comes into being, its guest is not open yet.
@@ -59,18 +68,51 @@ impl Open {
         let mut live = Partition::new(actor.module.clone(), store, Machine::new(), config);
         let (processed, rejected) = actor.before;
         live.continues(processed, rejected);
-        Ok(Self { live, held_told: false, processed, rejected })
+        let attempts = Attempts::new(actor.sender.clone(), actor.nudge.clone(), &actor.name);
+        let (held_told, answers) = (false, Vec::new());
+        Ok(Self { live, held_told, processed, rejected, attempts, answers })
     }
 
-    /// Makes the effects that are due; false when none are. All that are made natively so far are
-    /// done at once: nothing waits for them.
+    /// Begins to make the effects that are due. True when some of them ended at once.
     pub fn make_effects(&mut self) -> bool {
-        let due = self.live.take_effects();
-        for effect in &due {
-            let ended = effects::make(effect);
-            self.live.effect_ended(effect.position, effect.n, ended.err());
+        for effect in self.live.take_effects() {
+            self.attempts.begin(&effect);
         }
-        !due.is_empty()
+        self.take_ended()
+    }
+
+    /// Takes in what calls came to; false when none ended.
+    pub fn take_ended(&mut self) -> bool {
+        let ended = self.attempts.take();
+        let any = !ended.is_empty();
+        for Ended { position, n, came_to } in ended {
+            self.live.effect_ended((position, n), came_to);
+        }
+        any
+    }
+
+    /// A test that wakes a partition wants to see what its effects came to: answers wait for that.
+    pub fn answer(&mut self, answers: impl IntoIterator<Item = Answer>, test_stamps: bool) {
+        self.answers.extend(answers);
+        let under_way = self.attempts.running() > 0 || self.work_due() == Some(Duration::ZERO);
+        if test_stamps && under_way {
+            return;
+        }
+        for (caller, reply) in self.answers.drain(..) {
+            // A caller who left gets no answer; what was stored stays stored.
+            let _ = caller.send(Ok(reply));
+        }
+    }
+
+    /// Before it closes: waits for the calls under way, for so long at most.
+    pub fn last_calls(&mut self, patience: Duration) {
+        self.attempts.close(patience);
+        self.take_ended();
+    }
+
+    /// Whether effects are being made.
+    pub const fn calls(&self) -> bool {
+        self.attempts.running() > 0
     }
 
     /// How long to wait before there is something to do, when there will be.

@@ -22,15 +22,17 @@ use foldlog_core::protocol::Listing;
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
-use crate::actor::{Actor, Message, Page};
+use crate::actor::{Actor, Message};
+use crate::attempts::Sender;
 use crate::beside::Beside;
 use crate::blank::Blanks;
 use crate::closed::Closed;
 use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
-use crate::job::{Claim, Deadline, Job, Shared};
+use crate::job::{Claim, Deadline, Job, Shared, wait};
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
+use crate::streams::Page;
 use crate::supervise::Supervisor;
 use crate::wasm::Module;
 use crate::world::Machine;
@@ -71,6 +73,7 @@ pub struct Partitions {
     module: Module,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
+    sender: Sender,
     closed: Arc<Closed>,
     blanks: Blanks,
     table: Mutex<Table>,
@@ -87,7 +90,8 @@ struct Table {
 
 #[derive(Debug)]
 struct Handle {
-    inbox: SyncSender<Message>,
+    /// The actor's calls know of it too, and nudge the actor for as long as it is here.
+    inbox: Arc<SyncSender<Message>>,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
     ended: Arc<Ended>,
@@ -108,11 +112,12 @@ impl Partitions {
         module: Module,
         settings: Arc<Settings>,
         metrics: Arc<Metrics>,
+        sender: Sender,
     ) -> Self {
         let directory = Arc::new(Directory::new(data.clone()));
         let (closed, table) = (Arc::default(), Mutex::default());
         let blanks = Blanks::new(module.clone(), settings.clone());
-        Self { data, directory, module, settings, metrics, closed, blanks, table }
+        Self { data, directory, module, settings, metrics, sender, closed, blanks, table }
     }
 
     /// What is remembered of those that are not open.
@@ -285,7 +290,7 @@ impl Partitions {
             // An actor ends only when it is told to, or when even restarting it panicked.
             if !handle.thread.is_finished() {
                 handle.used = used;
-                return Some((handle.inbox.clone(), handle.shared.clone()));
+                return Some((SyncSender::clone(&handle.inbox), handle.shared.clone()));
             }
             table.open.remove(name);
         }
@@ -298,7 +303,7 @@ impl Partitions {
         let predecessor = table.closing.get(name).map(|closing| closing.ended.clone());
         let before = evicted.into_iter().chain(predecessor).collect();
         let handle = self.spawn(name, before, used)?;
-        let way = (handle.inbox.clone(), handle.shared.clone());
+        let way = (SyncSender::clone(&handle.inbox), handle.shared.clone());
         table.open.insert(name.to_string(), handle);
         Some(way)
     }
@@ -340,6 +345,8 @@ impl Partitions {
     /// and those were told to end, so none waits for ever.
     fn spawn(&self, name: &str, before: Vec<Arc<Ended>>, used: u64) -> Option<Handle> {
         let shared = Arc::new(Shared::default());
+        let (inbox, messages) = sync_channel(QUEUE_MAX);
+        let inbox = Arc::new(inbox);
         let actor = Actor {
             name: name.to_string(),
             path: self.file(name),
@@ -352,10 +359,11 @@ impl Partitions {
             wanted: Cell::new(false),
             before: (0, 0),
             beside: Beside::new(),
+            sender: self.sender.clone(),
+            nudge: Arc::downgrade(&inbox),
         };
         let ended = Arc::new(Ended::default());
         let ends = Ends(ended.clone());
-        let (inbox, messages) = sync_channel(QUEUE_MAX);
         let thread = std::thread::Builder::new().name(format!("p-{name}")).spawn(move || {
             // Dropped last, also by a panic: everything of the actor is gone by then.
             let _ends = ends;
@@ -370,22 +378,6 @@ impl Partitions {
                 log::error("no thread for a partition").with("detail", error).write();
                 None
             }
-        }
-    }
-}
-
-/// Waits for an answer up to the deadline, which moves when time was lost to another's trap.
-async fn wait<T>(
-    mut answer: oneshot::Receiver<T>,
-    deadline: Deadline,
-    shared: &Shared,
-) -> Option<Result<T, oneshot::error::RecvError>> {
-    let mut until = deadline.at;
-    loop {
-        match tokio::time::timeout_at(until.into(), &mut answer).await {
-            Ok(reply) => return Some(reply),
-            Err(_) if deadline.now_at(shared) > until => until = deadline.now_at(shared),
-            Err(_) => return None,
         }
     }
 }

@@ -13,6 +13,7 @@ use foldlog_core::settings::{HostKind, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::attempts::Sender;
 use crate::cli::{Serve, print};
 use crate::http::Server;
 use crate::lock::Lock;
@@ -39,18 +40,20 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     let guest = hex(&module.digest());
     let metrics = Arc::new(Metrics::new());
     let settings = Arc::new(settings);
-    let partitions =
-        Arc::new(Partitions::new(data.clone(), module, settings.clone(), metrics.clone()));
-    let server = Arc::new(Server {
-        partitions: partitions.clone(),
-        metrics,
-        body_bytes_max: settings.body_bytes_max,
-    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
+    let sender = Sender::new(runtime.handle().clone(), settings.clone());
+    let partitions =
+        Partitions::new(data.clone(), module, settings.clone(), metrics.clone(), sender);
+    let partitions = Arc::new(partitions);
+    let server = Arc::new(Server {
+        partitions: partitions.clone(),
+        metrics,
+        body_bytes_max: settings.body_bytes_max,
+    });
     let mut waker = None;
     let served = runtime.block_on(async {
         let listen = &settings.listen;
@@ -72,6 +75,8 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     });
     waker.into_iter().for_each(Waker::stop);
     partitions.close();
+    // Looking up a name may take long, and nobody waits for it any more.
+    runtime.shutdown_background();
     drop(lock);
     log::info("stopped").write();
     served

@@ -3,6 +3,7 @@
 //! Owns processes, their directories and ports. Refuses to know what is expected of an answer.
 //! A host whose binary is missing fails the test and says which make target builds it.
 
+mod commands;
 mod in_process;
 
 use std::fs::{self, File};
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+pub use commands::{native_binary, native_command};
 pub use in_process::{BODY_BYTES_MAX, InProcess, feed};
 
 use crate::client::{Answer, Client, Request};
-use crate::scratch::{Scratch, built, free_port, root, target};
+use crate::scratch::{Scratch, free_port};
 
 /// How long a host may take until it answers.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -48,6 +50,8 @@ pub struct Setup {
     /// Settings as `(flag, variable, value)`: the flag for the native host, the variable for the
     /// Worker.
     pub settings: Vec<(&'static str, &'static str, String)>,
+    /// Settings that both take from the environment, by the same name.
+    pub environment: Vec<(&'static str, String)>,
     /// Another guest than build/guest.wasm.
     pub guest: Option<PathBuf>,
     /// A partition of the native host whose file is on a disk of its own of so many bytes: in
@@ -58,7 +62,14 @@ pub struct Setup {
 impl Setup {
     /// With real stamps.
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, stamps: None, settings: Vec::new(), guest: None, disk: None }
+        Self {
+            kind,
+            stamps: None,
+            settings: Vec::new(),
+            environment: Vec::new(),
+            guest: None,
+            disk: None,
+        }
     }
 
     /// With stamps that follow from the log.
@@ -70,6 +81,13 @@ impl Setup {
     #[must_use]
     pub fn set(mut self, flag: &'static str, variable: &'static str, value: impl ToString) -> Self {
         self.settings.push((flag, variable, value.to_string()));
+        self
+    }
+
+    /// Adds what both take from the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.environment.push((name, value.to_string()));
         self
     }
 
@@ -199,6 +217,13 @@ impl Host {
         }
     }
 
+    /// The same with something else in its environment.
+    pub fn restart_where(&mut self, name: &'static str, value: impl ToString) {
+        self.setup.environment.retain(|(other, _)| *other != name);
+        self.setup.environment.push((name, value.to_string()));
+        self.restart();
+    }
+
     /// The same with another guest.
     pub fn restart_with(&mut self, guest: PathBuf) {
         self.setup.guest = Some(guest);
@@ -258,7 +283,19 @@ impl Drop for Host {
 /// # Panics
 /// When it can not be started.
 pub fn foldlog<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Output {
+    foldlog_where(arguments, &[])
+}
+
+/// The same with this in its environment.
+///
+/// # Panics
+/// When it can not be started.
+pub fn foldlog_where<S: AsRef<std::ffi::OsStr>>(
+    arguments: &[S],
+    environment: &[(&str, String)],
+) -> Output {
     let mut command = native_command();
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.args(arguments).stdin(Stdio::null());
     command.output().unwrap_or_else(|error| panic!("foldlog did not start: {error}"))
 }
@@ -292,9 +329,12 @@ fn tail(path: &Path) -> String {
 fn spawn(setup: &Setup, dir: &Path) -> Running {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let mut command = match setup.kind {
-        Kind::Native => native(setup, dir, address),
-        _ => worker(setup, dir, address),
+        Kind::Native => commands::native(setup, dir, address),
+        _ => commands::worker(setup, dir, address),
     };
+    // What belongs to whoever runs the tests has no place in them.
+    command.env_remove("SENDGRID_API_KEY").env_remove("SENDGRID_URL").env_remove("EMAIL_FROM");
+    command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     if let Some((partition, bytes)) = setup.disk {
         command = on_disk_of(bytes, partition, &dir.join("data"), &command);
     }
@@ -333,68 +373,4 @@ fn on_disk_of(bytes: u64, partition: &str, data: &Path, command: &Command) -> Co
     let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     small.envs(set);
     small
-}
-
-/// The native binary.
-pub fn native_binary() -> PathBuf {
-    built(target().join("host/foldlog"), "host")
-}
-
-/// Runs it, keeping compiled modules inside the checkout: tests write nowhere else.
-pub fn native_command() -> Command {
-    let mut command = Command::new(native_binary());
-    command.env("XDG_CACHE_HOME", target().join("cache"));
-    command
-}
-
-fn native(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
-    let mut command = native_command();
-    command.arg("serve").arg("--data").arg(dir.join("data"));
-    command.arg("--listen").arg(address.to_string());
-    if let Some(seed) = &setup.stamps {
-        command.arg("--test-stamps").arg(seed);
-    }
-    if let Some(guest) = &setup.guest {
-        command.arg("--guest").arg(guest);
-    }
-    for (flag, _, value) in setup.settings.iter().filter(|(flag, ..)| !flag.is_empty()) {
-        command.arg(flag).arg(value);
-    }
-    command
-}
-
-fn worker(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
-    built(root().join("build/worker/index.js"), "worker");
-    let mut config = root().join("tests/workerd.capnp");
-    if let Some(guest) = &setup.guest {
-        config = worker_with(guest, dir).unwrap_or_else(|error| panic!("{error}"));
-    }
-    let mut command = Command::new(built(root().join("build/tools/workerd"), "setup"));
-    command.arg("serve").arg(config);
-    command.arg(format!("--socket-addr=http={address}"));
-    command.arg(format!("--directory-path=state={}", dir.join("data").display()));
-    if let Some(seed) = &setup.stamps {
-        command.env("TEST_STAMPS", seed);
-    }
-    for (_, variable, value) in setup.settings.iter().filter(|(_, name, _)| !name.is_empty()) {
-        command.env(variable, value);
-    }
-    command
-}
-
-/// A copy of the built Worker with another guest in it, or of the Worker that was built around that
-/// guest and lies beside it; returns its configuration.
-fn worker_with(guest: &Path, dir: &Path) -> io::Result<PathBuf> {
-    let (build, tests) = (dir.join("build/worker"), dir.join("tests"));
-    fs::create_dir_all(&build)?;
-    fs::create_dir_all(&tests)?;
-    let own = guest.parent().filter(|parent| parent.join("entry.mjs").exists());
-    for entry in fs::read_dir(own.map_or(root().join("build/worker"), Path::to_path_buf))? {
-        let entry = entry?;
-        fs::copy(entry.path(), build.join(entry.file_name()))?;
-    }
-    fs::copy(guest, build.join("guest.wasm"))?;
-    let config = tests.join("workerd.capnp");
-    fs::copy(root().join("tests/workerd.capnp"), &config)?;
-    Ok(config)
 }

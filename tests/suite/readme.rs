@@ -51,7 +51,7 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 9, "blocks for a running host");
+    assert_eq!(run, 10, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,
@@ -60,6 +60,7 @@ fn the_readme_does_what_it_says() {
         r#""summary":{"deposits":1500,"withdrawals":1500,"netChange":0}"#,
         r#""status":"IN_PROGRESS","transitionCount":1"#,
         r#""state":{"title":"Event sourcing","status":"IN_PROGRESS""#,
+        r#""members":["admin@site.com","bob@example.com"]"#,
         r#"{"position":0,"format":1,"partition":"main""#,
         "clean",
         r#""partition":"copy","position":"#,

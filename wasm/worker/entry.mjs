@@ -7,10 +7,10 @@
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
 import { DurableObject } from "cloudflare:workers";
 import { directory, partitions } from "./directory.mjs";
-import { EFFECT_MS_MAX, make } from "./effects.mjs";
+import { make } from "./effects.mjs";
 import guest from "./guest.wasm";
 import {
-  isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
+  badHost, isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
 } from "./http.mjs";
 import { drop, feed, unreadBody } from "./import.mjs";
 import { Shim, __wbg_reset_state, bounds, listed } from "./index.js";
@@ -64,18 +64,14 @@ export default {
   },
 };
 
-function badHost(method) {
-  const title = "A header has a value it can not have";
-  return problem(method, 400, "invalid-header", title, "header `host` names no host");
-}
-
 // Read once: variables do not change while an isolate lives. With a setting that is wrong, the
 // numbers here only have to last until the object has said so.
 let limitsRead;
 function limits(env) {
   if (limitsRead === undefined) {
-    const [deadlineMs = 10_000, bodyBytesMax = 0, importBytesMax = 0] = rust(() => bounds(env));
-    limitsRead = { deadlineMs, bodyBytesMax, importBytesMax };
+    const [deadlineMs = 10_000, bodyBytesMax = 0, importBytesMax = 0, effectMs = 0,
+      replyBytesMax = 0] = rust(() => bounds(env));
+    limitsRead = { deadlineMs, bodyBytesMax, importBytesMax, effectMs, replyBytesMax };
   }
   return limitsRead;
 }
@@ -201,18 +197,18 @@ export class Partition extends DurableObject {
       setTimeout(() => this.ctx.abort("a write failed"), 0);
       return;
     }
-    for (const effect of this.#rust((shim) => shim.take_effects(EFFECT_MS_MAX))) {
-      const attempt = this.#attempt(effect).finally(() => this.#attempts.delete(attempt));
+    for (const call of this.#rust((shim) => shim.take_effects())) {
+      const attempt = this.#attempt(call).finally(() => this.#attempts.delete(attempt));
       this.#attempts.add(attempt);
     }
   }
 
   // Calls under way. Nothing waits for them: what they came to is an input like any other.
   #attempts = new Set();
-  async #attempt([position, n, kind, data]) {
-    const error = await make(this.env, kind, data);
+  async #attempt(call) {
+    const ended = await make(this.env, call, limits(this.env));
     try {
-      this.#rust((shim) => shim.effect_ended(position, n, error));
+      this.#rust((shim) => shim.effect_ended(call[0], call[1], ...ended));
     } catch {
       return; // Told already. The effect is still due, and found so by whoever wakes the partition.
     }

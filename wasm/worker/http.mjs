@@ -85,3 +85,8 @@ export function log(event, error) {
   const detail = String(error?.message ?? error).slice(0, 500);
   console.error(JSON.stringify({ level: "error", event, detail }));
 }
+
+export function badHost(method) {
+  const title = "A header has a value it can not have";
+  return problem(method, 400, "invalid-header", title, "header `host` names no host");
+}

@@ -6,3 +6,4 @@ pub mod bank;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod issues;
+pub mod subscriptions;

@@ -33,6 +33,7 @@ mod request;
 mod rest;
 mod schema;
 mod seal;
+pub mod senders;
 mod settle;
 mod sqlite;
 mod stamps;

@@ -38,6 +38,7 @@ fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
         record_commands: true,
         snapshot_every: None,
         snapshots_kept: 3,
+        email_backoff_ms: 1_000,
         body_bytes_max: 1 << 18,
         row_cache_max,
         guest_memory_max: 64 << 20,

@@ -133,8 +133,22 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     }
 
     /// What an attempt came to; [`Self::work`] settles it.
-    pub fn effect_ended(&mut self, position: u64, n: u32, error: Option<String>) {
-        self.wakes.results.push(EffectResult { position, n, error, trapped: false });
+    /// `came_to` is how it was done (no text where there is one way only), or why not.
+    pub fn effect_ended(&mut self, (position, n): (u64, u32), came_to: Result<&str, String>) {
+        let (detail, error) = match came_to {
+            Ok(detail) => (Some(detail.into()).filter(|text: &String| !text.is_empty()), None),
+            Err(error) => (None, Some(error)),
+        };
+        let result = EffectResult { position, n, error, detail, trapped: false };
+        self.wakes.results.push(result);
+    }
+
+    /// The host waits for none of the attempts under way: whoever opens the partition next makes
+    /// them again.
+    pub fn effects_given_up(&mut self) {
+        self.wakes.due |= !self.wakes.running.is_empty();
+        self.wakes.running.clear();
+        self.wakes.ready.clear();
     }
 
     /// When [`Self::work`] is to be called next, by the raw clock, for a host that closes it now.

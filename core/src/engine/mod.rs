@@ -29,6 +29,7 @@ mod react;
 mod refold;
 mod rebuild;
 mod repeats;
+mod retry;
 mod search;
 mod settle;
 pub mod snapshots;

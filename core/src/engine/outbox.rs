@@ -8,7 +8,8 @@
 //! due.
 //!
 //! Invariant: what an attempt came to is a commit whose cause names the effect. One that names an
-//! effect which has ended is corrupt, so each ends once.
+//! effect which has ended is corrupt, so each ends once; but one that was given up may be asked for
+//! anew.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,7 +22,7 @@ use super::pending::{Change, Recorded, Which, broken, decoded};
 use super::views::OUTBOX;
 use crate::chain::hex;
 use crate::commit::Commit;
-use crate::process::{DROPPED, Ended, FAILED, SUCCEEDED, SYSTEM};
+use crate::process::{DROPPED, Ended, FAILED, RETRIED, SUCCEEDED, SYSTEM};
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -147,16 +148,26 @@ pub(super) fn settle(
     change: &mut Change,
 ) -> Result<(), Stop> {
     let closed = || Stop::Fault(format!("its cause, {}/{}, is not open", which.0, which.1));
-    let call = call(access, which)?;
-    let mut call = call.filter(|call| call.status == CallStatus::Pending).ok_or_else(closed)?;
+    let mut call = call(access, which)?.ok_or_else(closed)?;
     let told = commit.events.iter().find_map(|event| {
         let of_system = event.stream.strip_prefix(SYSTEM).is_some_and(|id| id.starts_with(':'));
-        let known = [SUCCEEDED, FAILED, DROPPED].contains(&&*event.event_type);
+        let known = [SUCCEEDED, FAILED, DROPPED, RETRIED].contains(&&*event.event_type);
         (of_system && known).then_some((&*event.event_type, event.data))
     });
     let (event_type, data) = told.ok_or_else(|| broken("nothing tells what the effect came to"))?;
     let ended: Ended = serde_json::from_str(data).map_err(|_| broken("the end of an effect"))?;
-    access.delete(OUTBOX, &order_key(call.next, which));
+    let open = match call.status {
+        CallStatus::Pending => true,
+        CallStatus::Dead => event_type == RETRIED,
+        CallStatus::Succeeded => false,
+    };
+    if !open {
+        return Err(closed());
+    }
+    if call.status == CallStatus::Pending {
+        access.delete(OUTBOX, &order_key(call.next, which));
+        change.effects = change.effects.saturating_sub(1);
+    }
     access.delete(OUTBOX, &key(&[b's', call.status.letter()], which));
     (call.attempt, call.last_error) = (ended.attempt, ended.error);
     match event_type {
@@ -165,10 +176,9 @@ pub(super) fn settle(
         _ => {
             let next = ended.retry_at.as_deref().and_then(Time::parse_iso);
             call.next = next.ok_or_else(|| broken("when it is attempted again"))?;
+            call.status = CallStatus::Pending;
+            change.effects = change.effects.saturating_add(1);
         }
-    }
-    if call.status != CallStatus::Pending {
-        change.effects = change.effects.saturating_sub(1);
     }
     change.any = true;
     put(access, which, &call)

@@ -10,16 +10,15 @@ use alloc::vec::Vec;
 
 use super::access::Access;
 use super::propose::EngineReads;
-use super::{Engine, Fault, ViewId, pending};
-use crate::commit::Commit;
+use super::{Engine, Fault, ViewId, pending, settle};
 use crate::decider::Appended;
 use crate::errors::Problem;
 use crate::ids;
 use crate::json::push_string;
 use crate::limits::EFFECT_ERROR_CHARS_MAX;
 use crate::process::{
-    AnyProcessManager, DEPTH_MAX, DROPPED, Effect, Ended, PARTITION, REFUSED, Reaction, Refused,
-    STOPPED, SUCCEEDED, SYSTEM, Sight, TIMER_COUNTS_ANEW_MS,
+    AnyProcessManager, DEPTH_MAX, DROPPED, Effect, Ended, FAILED, PARTITION, REFUSED, RETRIED,
+    Reaction, Refused, STOPPED, SUCCEEDED, SYSTEM, Sight, TIMER_COUNTS_ANEW_MS,
 };
 use crate::read::Stop;
 use crate::record::Record;
@@ -117,7 +116,7 @@ impl Reacting {
         let reactions = match &reached {
             Reached::Event => manager.react(record, &mut sight),
             Reached::Refused(refused) => manager.refused(refused, &mut sight),
-            Reached::Ended(ended) => manager.ended(ended, &mut sight),
+            Reached::Attempted(attempted) => manager.attempted(attempted, &mut sight),
         };
         if let Some(problem) = sight.unseen.take() {
             self.unseen.get_or_insert(problem);
@@ -151,7 +150,7 @@ impl Reacting {
 enum Reached {
     Event,
     Refused(Box<Refused>),
-    Ended(Box<Ended>),
+    Attempted(Box<Ended>),
 }
 
 fn reached(
@@ -169,10 +168,8 @@ fn reached(
     }
     Ok(match event_type {
         REFUSED => Some(Reached::Refused(Box::new(read_refusal(access, record)?))),
-        SUCCEEDED | DROPPED => {
-            let ended = serde_json::from_str(record.data());
-            let broken = |e| Stop::Fault(format!("the end of an effect can not be read: {e}"));
-            Some(Reached::Ended(Box::new(ended.map_err(broken)?)))
+        SUCCEEDED | FAILED | DROPPED | RETRIED => {
+            Some(Reached::Attempted(Box::new(read_attempt(access, record)?)))
         }
         _ => None,
     })
@@ -183,14 +180,20 @@ fn read_refusal(access: &mut Access<'_>, record: &Record<'_>) -> Result<Refused,
     let broken = |what: &str| Stop::Fault(format!("a refusal can not be read: {what}"));
     let mut refused: Refused =
         serde_json::from_str(record.data()).map_err(|e| broken(&format!("{e}")))?;
-    let lines = access.commits(&[refused.position])?;
-    let line = lines.first().ok_or_else(|| broken("its cause is missing"))?;
-    let commit = Commit::parse(line).map_err(|e| broken(&format!("{e}")))?;
-    let recorded = pending::recorded(&commit)?;
-    let reaction = recorded.iter().find(|reaction| reaction.n == refused.n);
-    let command = reaction.ok_or_else(|| broken("its cause is missing"))?.command()?;
+    let which = (refused.position, refused.n);
+    let (command, _) = settle::asked(access, which, |reaction| reaction.command())?;
     (refused.data, refused.version) = (command.data, command.version);
     Ok(refused)
+}
+
+/// What came of an attempt, with the data of the effect.
+fn read_attempt(access: &mut Access<'_>, record: &Record<'_>) -> Result<Ended, Stop> {
+    let broken = |e| Stop::Fault(format!("an attempt at an effect can not be read: {e}"));
+    let mut attempted: Ended = serde_json::from_str(record.data()).map_err(broken)?;
+    let which = (attempted.position, attempted.n);
+    let (effect, _) = settle::asked(access, which, |reaction| reaction.effect())?;
+    attempted.data = effect.data;
+    Ok(attempted)
 }
 
 /// The event that tells that a manager failed to take in what became of what it asked for.

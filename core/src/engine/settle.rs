@@ -27,7 +27,7 @@ use crate::ids;
 use crate::limits::{
     EFFECT_ATTEMPTS_MAX, EFFECT_ERROR_CHARS_MAX, EFFECT_RETRY_MS, EFFECT_RETRY_MS_MAX,
 };
-use crate::process::{DROPPED, Ended, FAILED, SUCCEEDED, SYSTEM};
+use crate::process::{DROPPED, EMAIL, Ended, FAILED, SUCCEEDED, SYSTEM};
 use crate::protocol::{EffectCall, EffectResult, Stamp};
 use crate::read::Stop;
 use crate::record::first_event_id;
@@ -174,7 +174,7 @@ impl Engine {
                 let error = Some("its deadline passed".to_string());
                 let trapped =
                     wake.too_much || (wake.wake.trapped == Some(which) && wake.wake.silent);
-                let result = EffectResult { position, n, error, trapped };
+                let result = EffectResult { position, n, error, detail: None, trapped };
                 self.effect_result(supplied, wake.stamp, &result)
             }
             Err(Stop::Miss) => Err(access.take_missing()),
@@ -254,7 +254,8 @@ impl Engine {
         if call.status != CallStatus::Pending {
             return Ok(Woken::Idle { next: None, effects: Vec::new() });
         }
-        let mut told = match came_to(which, &call, stamp, result) {
+        let first_ms = self.first_wait_ms(&call.kind);
+        let mut told = match came_to(which, &call, (stamp, first_ms), result) {
             Ok(told) => told,
             Err(e) => return Ok(Woken::Broken(e.to_string())),
         };
@@ -295,7 +296,7 @@ fn handed(which: Which, call: Call, data: String) -> EffectCall {
 fn came_to(
     (position, n): Which,
     call: &Call,
-    stamp: &Stamp,
+    (stamp, first_ms): (&Stamp, u64),
     result: &EffectResult,
 ) -> Result<Told, serde_json::Error> {
     let attempt = call.attempt.saturating_add(1);
@@ -303,7 +304,7 @@ fn came_to(
         let plain = error.chars().map(|c| if c.is_control() { ' ' } else { c });
         plain.take(EFFECT_ERROR_CHARS_MAX).collect::<String>()
     });
-    let next = stamp.clock.after_ms(wait_ms(attempt, &stamp.entropy));
+    let next = stamp.clock.after_ms(wait_ms(first_ms, attempt, &stamp.entropy));
     let late = call.deadline.is_some_and(|deadline| deadline < next);
     let event_type = match &error {
         None => SUCCEEDED,
@@ -318,19 +319,34 @@ fn came_to(
         kind: call.kind.clone(),
         target: call.target.clone(),
         attempt,
+        detail: result.detail.clone().filter(|_| result.error.is_none()),
         error,
         retry_at: again.then(|| next.to_iso()),
+        data: String::new(),
     };
     let data = serde_json::to_string(&ended)?;
     let entropy = again.then_some(stamp.entropy);
     Ok(Told { event_type, data, entropy, silent: None })
 }
 
+impl Engine {
+    /// The longest wait after the first attempt at an effect of this kind.
+    fn first_wait_ms(&self, kind: &str) -> u64 {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Known {
+            email_backoff_ms: u64,
+        }
+        let known = (kind == EMAIL).then(|| serde_json::from_str::<Known>(&self.settings));
+        known.and_then(Result::ok).map_or(EFFECT_RETRY_MS, |known| known.email_backoff_ms)
+    }
+}
+
 /// The wait after an attempt: doubled each time, and of that between a half and all, so that what
 /// failed together is not tried again together.
-fn wait_ms(attempt: u32, entropy: &[u8; 16]) -> u64 {
+fn wait_ms(first_ms: u64, attempt: u32, entropy: &[u8; 16]) -> u64 {
     let doublings = attempt.saturating_sub(1).min(16);
-    let longest = EFFECT_RETRY_MS.saturating_mul(1 << doublings).min(EFFECT_RETRY_MS_MAX);
+    let longest = first_ms.saturating_mul(1 << doublings).min(EFFECT_RETRY_MS_MAX);
     let half = longest / 2;
     let drawn = entropy.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
     let part = half.saturating_mul(u64::from(drawn)) >> 32;

@@ -1,16 +1,17 @@
-//! The outbox over HTTP: `GET /effects`.
+//! The outbox over HTTP: `GET /effects`, `POST /effects/{id}/retry`.
 
 use alloc::format;
 use alloc::string::String;
 
 use super::answer::Answer;
 use super::request::Parsed;
-use crate::engine::Access;
+use super::{Handled, read};
 use crate::engine::outbox::{self, Call, CallStatus, effect_id};
+use crate::engine::{Access, Engine, Missing};
 use crate::errors::{Code, Problem};
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
-use crate::protocol::{Process, Standing};
+use crate::protocol::{Kind, Process, Stamp, Standing};
 use crate::read::Stop;
 use crate::time::Time;
 
@@ -57,6 +58,25 @@ pub fn list(access: &mut Access<'_>, parsed: &Parsed, process: &Process) -> Resu
     }
     body.push(']');
     Ok(Answer::json(body).next(parsed, last.as_deref().filter(|_| more)))
+}
+
+/// `POST /effects/{id}/retry`: it is due at once, as if it had not been attempted yet.
+pub fn retry(
+    engine: &Engine,
+    access: Access<'_>,
+    parsed: &Parsed,
+    stamp: &Stamp,
+    process: &Process,
+) -> Result<Handled, Missing> {
+    let retried = engine.retry_effect(access, stamp, (&parsed.id, &process.running))?;
+    Ok(match retried {
+        Ok((call, proposal)) => {
+            let mut body = String::new();
+            push(&mut body, &parsed.id, &call, "pending");
+            Handled { proposal: Some(*proposal), ..read(Answer::json(body), Kind::Command) }
+        }
+        Err(problem) => super::refused(&problem),
+    })
 }
 
 fn status(which: (u64, u32), call: &Call, process: &Process) -> &'static str {

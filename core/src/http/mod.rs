@@ -31,9 +31,12 @@ pub use import::{is_import, not_empty, too_large};
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
+use alloc::string::String;
+
 use commands::Repeated;
 
-use crate::engine::{Access, Answered, Decided, Engine, Missing, Proposal};
+use crate::decider::{AggregateSpec, CommandSpec, Named};
+use crate::engine::{Access, Answered, Decided, Engine, Missing, Proposal, postings};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::protocol::{Kind, Process, Stamp};
@@ -70,27 +73,7 @@ pub fn handle(
         return Ok(refused(&problem));
     }
     if let Action::Command { aggregate, command } = parsed.action {
-        // Who creates something may leave its name to us. It stands in the commit, as any other.
-        let unnamed = parsed.id.is_empty();
-        let made = unnamed.then(|| ids::uuid(stamp.entropy));
-        let id = made.as_deref().unwrap_or(&parsed.id);
-        let input = commands::input(aggregate, command, parsed, id, stamp);
-        let told = |answered: &Answered, repeated| {
-            let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
-            read(answer, Kind::Command)
-        };
-        return Ok(match engine.propose(access, &input)? {
-            Decided::Proposed(answered, proposal) => {
-                Handled { proposal: Some(*proposal), ..told(&answered, Repeated::No) }
-            }
-            Decided::Nothing(answered) => told(&answered, Repeated::No),
-            Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
-            Decided::Known(known) => {
-                let id = if unnamed { known.id.clone() } else { parsed.id.clone() };
-                told(&Answered { id, ..known }, Repeated::ByEventIds)
-            }
-            Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
-        });
+        return decided(engine, routes, access, (aggregate, command), (parsed, stamp));
     }
     if let Action::TakeSnapshot { aggregate } = parsed.action {
         return queries::take_snapshot(engine, routes, access, aggregate, parsed);
@@ -98,6 +81,7 @@ pub fn handle(
     match parsed.action {
         Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),
         Action::Resume => return ownership::resume(engine, access, stamp, process),
+        Action::RetryEffect => return effects::retry(engine, access, parsed, stamp, process),
         Action::LogImport => return Ok(import::begin(engine, parsed)),
         _ => {}
     }
@@ -115,6 +99,7 @@ pub fn handle(
         Action::Partitions => Ok(partitions::list(parsed)),
         Action::Projections => projections::list(engine, &mut access),
         Action::Projection => projections::one(engine, &mut access, parsed),
+        Action::List { name } => projections::listed(engine, &mut access, parsed, name),
         Action::Health => process::health(engine, &mut access, process),
         Action::LogHead => Ok(process::log_head(engine, process)),
         Action::LogExport => Ok(process::log_export(parsed)),
@@ -124,9 +109,60 @@ pub fn handle(
         | Action::TakeSnapshot { .. }
         | Action::Rebuild
         | Action::Resume
+        | Action::RetryEffect
         | Action::LogImport => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
     };
     finish(answer, &mut access)
+}
+
+/// Decides a client's command.
+fn decided(
+    engine: &Engine,
+    routes: &[Route],
+    mut access: Access<'_>,
+    (aggregate, command): (&'static AggregateSpec, &'static CommandSpec),
+    (parsed, stamp): (&Parsed, &Stamp),
+) -> Result<Handled, Missing> {
+    // Who creates something may leave its name to us. It stands in the commit, as any other.
+    let unnamed = parsed.id.is_empty();
+    let made = unnamed.then(|| name(engine, &mut access, aggregate, stamp)).transpose();
+    let Ok(made) = made else { return Err(access.take_missing()) };
+    let id = made.as_deref().unwrap_or(&parsed.id);
+    let input = commands::input(aggregate, command, parsed, id, stamp);
+    let told = |answered: &Answered, repeated| {
+        let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
+        read(answer, Kind::Command)
+    };
+    Ok(match engine.propose(access, &input)? {
+        Decided::Proposed(answered, proposal) => {
+            Handled { proposal: Some(*proposal), ..told(&answered, Repeated::No) }
+        }
+        Decided::Nothing(answered) => told(&answered, Repeated::No),
+        Decided::Replayed(answered) => told(&answered, Repeated::ByKey),
+        Decided::Known(known) => {
+            let id = if unnamed { known.id.clone() } else { parsed.id.clone() };
+            told(&Answered { id, ..known }, Repeated::ByEventIds)
+        }
+        Decided::Rejected(problem) => read(Answer::problem(&problem), Kind::Rejected),
+    })
+}
+
+/// A name for a stream that whoever creates it leaves unnamed.
+fn name(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    aggregate: &AggregateSpec,
+    stamp: &Stamp,
+) -> Result<String, Stop> {
+    let known = engine.registry().by_type(aggregate.aggregate_type);
+    match known.map_or(Named::Uuid, |(_, aggregate)| aggregate.named()) {
+        Named::Uuid => Ok(ids::uuid(stamp.entropy)),
+        Named::Counted { prefix, event } => {
+            let index = access.postings_view();
+            let count = postings::count(access, index, &postings::type_term(event))?;
+            Ok(alloc::format!("{prefix}{}", count.saturating_add(1)))
+        }
+    }
 }
 
 /// An answer that proposes nothing, or what it still needs.

@@ -117,7 +117,7 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     out.push(']');
     match route.action {
         Action::TakeSnapshot { .. } => push_body(out, SNAPSHOT_FIELDS, &[]),
-        Action::Resume => push_body(out, &[], &[]),
+        Action::Resume | Action::RetryEffect => push_body(out, &[], &[]),
         Action::Command { .. } => push_body(out, &route.fields(), fields::COMMON),
         Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
         Action::LogImport => out.push_str(
@@ -191,10 +191,16 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
         Action::Snapshot { .. } | Action::TakeSnapshot { .. } => (json, named("Snapshot")),
         Action::EventsOf { .. } | Action::EventStream => (json, named("Events")),
         Action::EventById => (json, named("Event")),
+        Action::RetryEffect => (json, named("Effect")),
         Action::Effects => (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("Effect"))),
         Action::Partitions => (json, r#"{"type":"array","items":{"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9-]{0,62}$"}}}}"#.into()),
         Action::Projections => {
             (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("ProjectionStatus")))
+        }
+        Action::List { name } => {
+            let all = registry.projections.iter().filter(|p| p.spec().name == name);
+            let item = all.filter_map(|p| p.path()).map(|own| own.item_schema).next();
+            (json, format!("{{\"type\":\"array\",\"items\":{}}}", item.unwrap_or("{}")))
         }
         Action::Projection => {
             let data: Vec<String> =

@@ -17,8 +17,13 @@ use crate::read::Stop;
 
 /// Why this may not be done now, if it changes anything and the log is not this host's.
 pub fn refusal(action: Action, process: &Process) -> Option<Problem> {
-    let changes =
-        matches!(action, Action::Command { .. } | Action::TakeSnapshot { .. } | Action::Rebuild);
+    let changes = matches!(
+        action,
+        Action::Command { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::Rebuild
+            | Action::RetryEffect
+    );
     match process.standing {
         Standing::Importing if changes || matches!(action, Action::Resume) => Some(Problem::new(
             Code::InProgress,

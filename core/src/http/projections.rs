@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::answer::Answer;
 use super::request::Parsed;
 use super::{Handled, events, read};
-use crate::engine::{Access, Engine, Fault};
+use crate::engine::{Access, Engine, Fault, ViewId};
 use crate::errors::{Code, Problem};
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
@@ -116,20 +116,11 @@ pub fn one(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<
         let detail = format!("there is no projection {}; GET /projections lists them", parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     };
-    let Some((view, state)) = engine.projection(index) else {
-        return Err(Stop::Fault("no such view".into()));
+    let view = match served(engine, index, &parsed.id)? {
+        Ok(view) => view,
+        Err(problem) => return Ok(Answer::problem(&problem)),
     };
-    if !state.stopped && state.position < engine.head().position {
-        let detail = format!("projection {} is being built; it answers when it is", parsed.id);
-        return Ok(Answer::problem(&Problem::new(Code::Restarting, detail)));
-    }
-    let limit = parsed
-        .params
-        .get("limit")
-        .and_then(|limit| limit.parse().ok())
-        .unwrap_or(LIST_LIMIT_DEFAULT);
-    let page = Page { after: parsed.params.get("after").cloned(), limit };
-    let rendered = projection.page(&mut Reader::new(access, view), &page)?;
+    let rendered = projection.page(&mut Reader::new(access, view), &page(parsed))?;
     let Some(status) = status(engine, access, index)? else {
         return Err(Stop::Fault("no such view".into()));
     };
@@ -139,6 +130,42 @@ pub fn one(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<
     body.push_str(&rendered.json);
     body.push('}');
     Ok(Answer::json(body).next(parsed, rendered.next.as_deref()))
+}
+
+/// Where a projection lists its rows itself.
+pub fn listed(
+    engine: &Engine,
+    access: &mut Access<'_>,
+    parsed: &Parsed,
+    name: &str,
+) -> Result<Answer, Stop> {
+    let mut all = engine.registry().projections.iter().enumerate();
+    let found = all.find(|(_, projection)| projection.spec().name == name);
+    let (index, projection) = found.ok_or_else(|| Stop::Fault("no such projection".into()))?;
+    let view = match served(engine, index, name)? {
+        Ok(view) => view,
+        Err(problem) => return Ok(Answer::problem(&problem)),
+    };
+    let rendered = projection.list(&mut Reader::new(access, view), &page(parsed))?;
+    Ok(Answer::json(rendered.json).next(parsed, rendered.next.as_deref()))
+}
+
+/// The view that serves; a projection that is being built answers when it is.
+fn served(engine: &Engine, index: usize, name: &str) -> Result<Result<ViewId, Problem>, Stop> {
+    let Some((view, state)) = engine.projection(index) else {
+        return Err(Stop::Fault("no such view".into()));
+    };
+    if !state.stopped && state.position < engine.head().position {
+        let detail = format!("projection {name} is being built; it answers when it is");
+        return Ok(Err(Problem::new(Code::Restarting, detail)));
+    }
+    Ok(Ok(view))
+}
+
+fn page(parsed: &Parsed) -> Page {
+    let param = |name: &str| parsed.params.get(name).cloned();
+    let limit = param("limit").and_then(|limit| limit.parse().ok()).unwrap_or(LIST_LIMIT_DEFAULT);
+    Page { after: param("after"), limit, status: param("status") }
 }
 
 /// `POST /projections/rebuild`. Asked again meanwhile, it answers the same and changes nothing.

@@ -86,7 +86,7 @@ pub fn parse(
             let body = (&headers, request.body, body_bytes_max);
             take_command(route, (aggregate, command), body, &mut parsed)?;
         }
-        Action::TakeSnapshot { .. } | Action::Resume => {
+        Action::TakeSnapshot { .. } | Action::Resume | Action::RetryEffect => {
             // All of its fields are optional, so the body is too.
             if !matches!(request.body, Body::Whole([])) {
                 let body = parse_body(&headers, request.body, body_bytes_max)?;
@@ -245,7 +245,7 @@ fn path_ids(matched: &Matched<'_>) -> Result<(String, String), Problem> {
 }
 
 fn parse_query(query: &str, route: &Route) -> Result<BTreeMap<&'static str, String>, Problem> {
-    let known = route.params;
+    let known = &route.params;
     let mut params = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

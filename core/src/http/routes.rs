@@ -1,24 +1,21 @@
 //! The route table: it routes, and it is what `/openapi.json` publishes.
 //!
-//! Owns every path and method; query parameters are in `params`. Bank routes are not written here:
-//! each registered aggregate gets its commands, its query and its events from the registry, and the
-//! paths that it names itself beside them.
+//! Owns every path and method that is no domain's, and where one thing of an aggregate is shown.
+//! Query parameters are in `params`; what domains have, by the registry, is in `domains`: no
+//! domain's route is written here.
 
+mod domains;
 mod params;
 
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::decider::{AggregateSpec, AnyAggregate, CommandKind, CommandSpec, Serves};
+use crate::decider::{AggregateSpec, CommandSpec, Serves};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
-use params::{
-    AFTER_KEY, EFFECT_PARAMS, EVENTS_OF_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, STATE_PARAMS,
-    STREAM_PARAMS,
-};
+use params::{AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, STREAM_PARAMS};
 pub use params::{Param, ParamKind, travels};
 
 /// One way to address the system.
@@ -33,7 +30,7 @@ pub struct Route {
     /// One line for the contract.
     pub summary: String,
     /// Query parameters; the list is closed.
-    pub params: &'static [Param],
+    pub params: Cow<'static, [Param]>,
     /// Codes it can answer with, beside those that every route has.
     pub errors: &'static [Code],
 }
@@ -76,10 +73,17 @@ pub enum Action {
     Projections,
     /// Shows a projection.
     Projection,
+    /// Lists a projection's rows on a path of its own.
+    List {
+        /// Name of the projection.
+        name: &'static str,
+    },
     /// Builds a projection anew.
     Rebuild,
     /// Lists outside calls.
     Effects,
+    /// Has an outside call be attempted anew.
+    RetryEffect,
     /// Makes a log that is held this host's.
     Resume,
     /// Lists the host's partitions.
@@ -162,6 +166,21 @@ const TAKE_ERRORS: &[Code] = &[
     Code::StorageFull,
 ];
 
+const RETRY_ERRORS: &[Code] = &[
+    Code::NotFound,
+    Code::InvalidId,
+    Code::MalformedJson,
+    Code::InvalidField,
+    Code::UnknownField,
+    Code::IllegalTransition,
+    Code::Held,
+    Code::InProgress,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::UnknownOutcome,
+    Code::StorageFull,
+];
+
 const IMPORT_ERRORS: &[Code] = &[
     Code::MalformedJson,
     Code::InvalidField,
@@ -211,68 +230,6 @@ pub fn place(routes: &[Route], aggregate: &AggregateSpec, what: Serves, id: &str
     of_it.find(|route| route.serves(what)).map_or_else(String::new, |r| r.path.replace("{id}", id))
 }
 
-/// The routes of a registered aggregate: those that all of them have, then its own.
-fn of_aggregate(aggregate: &dyn AnyAggregate, routes: &mut Vec<Route>) {
-    let mut all = general(aggregate.spec());
-    let own: Vec<Route> = aggregate
-        .paths()
-        .iter()
-        .filter_map(|own| {
-            let same = all.iter().find(|route| route.serves(own.serves))?;
-            Some(Route { path: own.path.into(), ..same.clone() })
-        })
-        .collect();
-    all.extend(own);
-    routes.append(&mut all);
-}
-
-/// The routes that every registered aggregate has.
-fn general(aggregate: &'static AggregateSpec) -> Vec<Route> {
-    let mut routes = Vec::new();
-    let given = aggregate.commands.iter().filter(|c| c.kind != CommandKind::Internal);
-    for command in given {
-        routes.push(Route {
-            method: "POST",
-            path: format!("/commands/{}", command.path),
-            action: Action::Command { aggregate, command },
-            summary: command.summary.into(),
-            params: &[],
-            errors: command.rejections,
-        });
-    }
-    let name = aggregate.name;
-    routes.push(get(
-        format!("/queries/{name}/{{id}}"),
-        Action::Query { aggregate },
-        format!("The state of one {name}, now or as of a version or time"),
-        STATE_PARAMS,
-        NOT_FOUND,
-    ));
-    routes.push(get(
-        format!("/snapshots/{name}/{{id}}"),
-        Action::Snapshot { aggregate },
-        format!("The latest snapshot of one {name}"),
-        &[],
-        NOT_FOUND,
-    ));
-    routes.push(Route {
-        method: "POST",
-        path: format!("/snapshots/{name}/{{id}}"),
-        action: Action::TakeSnapshot { aggregate },
-        summary: format!("Take a snapshot of one {name} now; there is one already: that one"),
-        params: &[],
-        errors: TAKE_ERRORS,
-    });
-    routes.push(get(
-        format!("/events/{name}/{{id}}"),
-        Action::EventsOf { aggregate },
-        format!("The events of one {name}"),
-        EVENTS_OF_PARAMS,
-        NOT_FOUND,
-    ));
-    routes
-}
-
 /// What changes something, and is not the registry's.
 fn changing(routes: &mut Vec<Route>) {
     routes.push(Route {
@@ -280,15 +237,25 @@ fn changing(routes: &mut Vec<Route>) {
         path: "/effects/resume".into(),
         action: Action::Resume,
         summary: "Makes a log that is held this host's, under a new incarnation".into(),
-        params: &[],
+        params: Cow::Borrowed(&[]),
         errors: TAKE_ERRORS,
+    });
+    routes.push(Route {
+        method: "POST",
+        path: "/effects/{id}/retry".into(),
+        action: Action::RetryEffect,
+        summary:
+            "An outside call that is pending or dead is due at once, its attempts counted anew"
+                .into(),
+        params: Cow::Borrowed(&[]),
+        errors: RETRY_ERRORS,
     });
     routes.push(Route {
         method: "POST",
         path: "/log/import".into(),
         action: Action::LogImport,
         summary: "Takes in, in parts of at most 64 MB, what GET /log/export gave; there is no log before the last one, and that log is held".into(),
-        params: IMPORT_PARAMS,
+        params: Cow::Borrowed(IMPORT_PARAMS),
         errors: IMPORT_ERRORS,
     });
     routes.push(Route {
@@ -296,7 +263,7 @@ fn changing(routes: &mut Vec<Route>) {
         path: "/projections/rebuild".into(),
         action: Action::Rebuild,
         summary: "Builds a projection anew, serving its old rows until that is done".into(),
-        params: &[],
+        params: Cow::Borrowed(&[]),
         errors: NOT_FOUND,
     });
 }
@@ -305,7 +272,10 @@ fn changing(routes: &mut Vec<Route>) {
 pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
     for aggregate in &registry.aggregates {
-        of_aggregate(aggregate.as_ref(), &mut routes);
+        domains::of_aggregate(aggregate.as_ref(), &mut routes);
+    }
+    for projection in &registry.projections {
+        routes.extend(projection.path().map(|own| domains::of_list(projection.spec().name, own)));
     }
     let fixed: [Fixed; 13] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
@@ -360,5 +330,5 @@ const fn get(
     params: &'static [Param],
     errors: &'static [Code],
 ) -> Route {
-    Route { method: "GET", path, action, summary, params, errors }
+    Route { method: "GET", path, action, summary, params: Cow::Borrowed(params), errors }
 }

@@ -98,6 +98,8 @@ pub struct EffectResult {
     pub n: u32,
     /// Why it failed; nothing when it succeeded.
     pub error: Option<String>,
+    /// How it was done, when there are several ways.
+    pub detail: Option<String>,
     /// Settling it trapped twice: run no process manager.
     pub trapped: bool,
 }

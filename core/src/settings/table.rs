@@ -77,6 +77,44 @@ pub const TABLE: &[Setting] = &[
         doc: "Outside calls that a partition makes at a time",
     },
     Setting {
+        name: "effect_deadline_ms",
+        flag: "effect-deadline-ms",
+        environment: "FOLDLOG_EFFECT_DEADLINE_MS",
+        variable: "EFFECT_DEADLINE_MS",
+        native: "30000",
+        worker: "30000",
+        min: 10,
+        max: 30_000,
+        unit: Unit::Milliseconds,
+        doc: "How long an outside call may take, from connecting to the end of the answer",
+    },
+    Setting {
+        name: "email_from",
+        flag: "email-from",
+        environment: "EMAIL_FROM",
+        variable: "EMAIL_FROM",
+        doc: "Address that emails come from",
+        ..TEXT
+    },
+    Setting {
+        name: "sendgrid_url",
+        flag: "sendgrid-url",
+        environment: "SENDGRID_URL",
+        variable: "SENDGRID_URL",
+        native: "https://api.sendgrid.com",
+        worker: "https://api.sendgrid.com",
+        doc: "Where SendGrid is; the key in $SENDGRID_API_KEY goes there, so think before you change it",
+        ..TEXT
+    },
+    Setting {
+        name: "sendgrid_api_key",
+        environment: "SENDGRID_API_KEY",
+        variable: "SENDGRID_API_KEY",
+        unit: Unit::Secret,
+        doc: "SendGrid's key; without one, emails are logged and not sent",
+        ..TEXT
+    },
+    Setting {
         name: "row_cache_max",
         flag: "row-cache-max",
         environment: "FOLDLOG_ROW_CACHE_MAX",
@@ -179,6 +217,18 @@ pub const TABLE: &[Setting] = &[
         max: 100,
         unit: Unit::Count,
         doc: "Newest snapshots of a stream that are kept, and as many of those taken on request, beside the first of each 500 events",
+    },
+    Setting {
+        name: "email_backoff_ms",
+        flag: "email-backoff-ms",
+        environment: "EMAIL_BACKOFF_MS",
+        variable: "EMAIL_BACKOFF_MS",
+        native: "1000",
+        worker: "1000",
+        min: 1,
+        max: 300_000,
+        unit: Unit::Milliseconds,
+        doc: "The longest wait before an email is tried a second time; doubled each time, up to 5 minutes",
     },
     Setting {
         name: "partitions_open_max",

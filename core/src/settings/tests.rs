@@ -40,7 +40,9 @@ fn every_setting_that_is_read_is_in_the_table_once() {
 
 #[test]
 fn numbers_are_checked_at_below_and_above_their_bounds() {
-    for setting in TABLE.iter().filter(|s| !matches!(s.unit, Unit::Switch | Unit::Text)) {
+    for setting in
+        TABLE.iter().filter(|s| !matches!(s.unit, Unit::Switch | Unit::Text | Unit::Secret))
+    {
         let read = |number: u64| {
             let value = number.to_string();
             Settings::read(HostKind::Native, &mut |s| {
@@ -78,4 +80,42 @@ fn bytes_have_units() {
 fn a_port_alone_means_the_loopback_interface() {
     assert_eq!(with(HostKind::Native, "port", "8080").unwrap().listen, "127.0.0.1:8080");
     assert_eq!(with(HostKind::Native, "listen", "[::]:1").unwrap().listen, "[::]:1");
+}
+
+fn mail(settings: &[(&str, &str)]) -> Result<Settings, InvalidSetting> {
+    Settings::read(HostKind::Worker, &mut |setting| {
+        let set = settings.iter().find(|(name, _)| *name == setting.name);
+        set.map(|(_, value)| value.to_string())
+    })
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    let key = ("sendgrid_api_key", "SG.planted");
+    let settings = mail(&[key, ("email_from", "a@b.c")]).unwrap();
+    assert_eq!(settings.mail.key.as_ref().map(Secret::reveal), Some("SG.planted"));
+    assert!(!format!("{settings:?}").contains("planted"));
+    for wrong in [" SG.planted", "SG.planted\n", "SG.plänted", "planted"] {
+        let wrong = mail(&[("sendgrid_api_key", wrong)]).unwrap_err();
+        let told = format!("{wrong} {wrong:?}");
+        assert!(!told.contains("nted") && told.contains("SENDGRID_API_KEY"), "{told}");
+    }
+    assert!(TABLE.iter().all(|setting| setting.unit != Unit::Secret || setting.flag.is_empty()));
+}
+
+#[test]
+fn a_key_needs_a_sender_and_a_url_no_password() {
+    let error = mail(&[("sendgrid_api_key", "SG.planted")]).unwrap_err();
+    assert!(error.to_string().starts_with("EMAIL_FROM is ``: it must be set when"), "{error}");
+    for from in ["a", "@b", "a@", "a b@c", "A <a@b.c>", "a@b.c,d@e.f"] {
+        assert!(mail(&[("email_from", from)]).is_err(), "{from}");
+    }
+    for url in
+        ["api.sendgrid.com", "ftp://a", "https://", "https:///v3", "https://u:p@a", "http://a?b"]
+    {
+        assert!(mail(&[("sendgrid_url", url)]).is_err(), "{url}");
+    }
+    let url = |url: &str| mail(&[("sendgrid_url", url)]).unwrap().mail.url;
+    assert_eq!(url("http://127.0.0.1:9/"), "http://127.0.0.1:9");
+    assert_eq!(url(""), "https://api.sendgrid.com");
 }

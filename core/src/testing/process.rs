@@ -113,18 +113,18 @@ impl<M: ProcessManager> Reacting<M> {
 
 impl<M: ProcessManager> Reacting<M> {
     /// When one of its effects succeeded or, with an error, was given up.
-    pub fn when_ended(mut self, effect: &Effect, error: Option<&str>) -> Reactions {
-        let ended = Ended {
-            manager: M::SPEC.name.to_string(),
-            position: 1,
-            n: 0,
-            kind: effect.kind.clone(),
-            target: effect.target.clone(),
-            attempt: 1,
-            error: error.map(ToString::to_string),
-            retry_at: None,
-        };
-        settled(M::ended(&ended, &mut Sight::new(&mut self.others, NOW, self.depth)))
+    pub fn when_ended(self, effect: &Effect, error: Option<&str>) -> Reactions {
+        let error = error.map(ToString::to_string);
+        self.when_attempted(effect, Ended { attempt: 1, error, ..Ended::default() })
+    }
+
+    /// When this came of an attempt at one of its effects; what the effect itself tells is filled
+    /// in.
+    pub fn when_attempted(mut self, effect: &Effect, attempted: Ended) -> Reactions {
+        let Effect { kind, target, data, .. } = effect.clone();
+        let manager = M::SPEC.name.to_string();
+        let attempted = Ended { manager, position: 1, kind, target, data, ..attempted };
+        settled(M::attempted(&attempted, &mut Sight::new(&mut self.others, NOW, self.depth)))
     }
 }
 

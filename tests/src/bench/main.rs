@@ -2,10 +2,12 @@
 //!
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
-//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `partitions`, `sizes`.
+//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `partitions`, `effects`,
+//! `sizes`.
 //! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod beside;
+mod effects;
 mod floor;
 mod http;
 mod load;
@@ -39,7 +41,7 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 9] = [
+    let sections: [(&str, Section); 10] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
@@ -49,6 +51,7 @@ fn main() -> Result<(), Failure> {
         ("reads", beside::reads),
         ("rebuild", beside::rebuild),
         ("partitions", partitions::run),
+        ("effects", effects::run),
     ];
     for (name, section) in sections {
         if runs(name) {

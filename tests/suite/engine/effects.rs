@@ -35,7 +35,7 @@ fn value(bank: &mut Bank<MemoryStore>, target: &str) -> Value {
 }
 
 fn ended(bank: &mut Bank<MemoryStore>, effect: &EffectCall, error: Option<&str>) {
-    bank.effect_ended(effect.position, effect.n, error.map(Into::into));
+    bank.effect_ended((effect.position, effect.n), error.map_or(Ok(""), |error| Err(error.into())));
     bank.work();
 }
 
@@ -80,7 +80,7 @@ fn an_effect_is_handed_out_once_and_its_success_tells_the_manager() {
     let head = value(&mut bank, "/log/head")["position"].clone();
     ended(&mut bank, &effect, Some("late"));
     for (position, n) in [(99, 0), (1, 7)] {
-        bank.effect_ended(position, n, None);
+        bank.effect_ended((position, n), Ok(""));
     }
     bank.work();
     assert_eq!(value(&mut bank, "/log/head")["position"], head);
@@ -196,7 +196,7 @@ fn nothing_is_attempted_whose_commit_is_not_stored() {
                     let asked = format!("\"position\":{},", effect.position);
                     let stored = log.iter().any(|line| line.contains(&asked));
                     assert!(stored, "{way:?} at {at}: {effect:?} of {log:?}");
-                    bank.effect_ended(effect.position, effect.n, None);
+                    bank.effect_ended((effect.position, effect.n), Ok(""));
                 }
                 bank.work();
             }
@@ -208,7 +208,7 @@ fn nothing_is_attempted_whose_commit_is_not_stored() {
                 kit::run(&mut bank, get("/health"));
                 bank.work();
                 for effect in bank.take_effects() {
-                    bank.effect_ended(effect.position, effect.n, None);
+                    bank.effect_ended((effect.position, effect.n), Ok(""));
                 }
                 bank.work();
             }

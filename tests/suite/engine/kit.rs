@@ -85,6 +85,7 @@ impl Setup {
                 record_commands: self.record_commands,
                 snapshot_every: self.snapshot_every,
                 snapshots_kept: 3,
+                email_backoff_ms: 1_000,
                 body_bytes_max: 1 << 18,
                 row_cache_max: self.row_cache_max,
                 guest_memory_max: 64 << 20,

@@ -25,6 +25,7 @@ mod process_ends;
 mod rows;
 mod stamps;
 mod stores;
+mod subscriptions;
 mod supervise;
 mod traps;
 mod travel;

@@ -4,9 +4,9 @@
 //! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
 //! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
-//! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `beside`
-//! (reads and commands at once), `large` (a partition that does not fit in memory), `lss` (the file
-//! as any SQL tool sees it).
+//! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
+//! (calls to the outside), `sent` (killed around those), `beside` (reads and commands at once),
+//! `large` (a partition that does not fit in memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
 
@@ -24,6 +24,8 @@ mod versions;
 mod partitions;
 mod sick;
 mod wakes;
+mod emails;
+mod sent;
 
 mod beside;
 mod large;

@@ -24,6 +24,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod effects;
 mod export;
 mod guest;
 mod owner;
@@ -38,9 +39,9 @@ use foldlog_core::driver::{
     TestStamps, Throttle, World,
 };
 use foldlog_core::errors::Code;
-use foldlog_core::limits::IMPORT_BYTES_MAX;
-use foldlog_core::protocol::{EffectCall, Listing, Response};
-use foldlog_core::settings::Settings;
+use foldlog_core::limits::{IMPORT_BYTES_MAX, REPLY_BYTES_MAX};
+use foldlog_core::protocol::{Listing, Response};
+use foldlog_core::settings::{Mail, Settings};
 use js_sys::{Array, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 
@@ -55,16 +56,20 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| log_error("panic", "", &panic.to_string())));
 }
 
-/// `[deadline_ms, body_bytes_max, import_bytes_max]`, for entry.mjs. Nothing when a setting is wrong: the objects,
-/// which then answer nothing else, say which.
+/// `[deadline_ms, body_bytes_max, import_bytes_max, effect_deadline_ms, reply_bytes_max]`, for
+/// entry.mjs. Nothing when a setting is wrong: the objects, which then answer nothing else, say
+/// which.
 #[wasm_bindgen]
 pub fn bounds(env: &JsValue) -> Vec<f64> {
     let settings = settings::read(env);
     settings.map_or_else(
         |_| Vec::new(),
         |settings| {
-            let bounds = [settings.deadline_ms, settings.body_bytes_max, IMPORT_BYTES_MAX];
-            bounds.map(export::number).to_vec()
+            let Settings { deadline_ms, body_bytes_max, effect_deadline_ms, .. } = settings;
+            let reply = REPLY_BYTES_MAX as u64;
+            [deadline_ms, body_bytes_max, IMPORT_BYTES_MAX, effect_deadline_ms, reply]
+                .map(export::number)
+                .to_vec()
         },
     )
 }
@@ -83,6 +88,8 @@ pub struct Shim {
 struct Ready {
     partition: Partition<Module, SqlStore<Connection>, Platform>,
     batch_commands_max: usize,
+    effect_deadline_ms: u64,
+    mail: Mail,
 }
 
 #[wasm_bindgen]
@@ -238,24 +245,6 @@ impl Shim {
         self.ended();
     }
 
-    /// Effects to attempt now, each as position, number, kind and data. Should this object be gone
-    /// before they end, which takes `ms_max` at most, its alarm attempts them again.
-    pub fn take_effects(&mut self, ms_max: f64) -> Array {
-        let Ok(ready) = &mut self.state else { return Array::new() };
-        let effects = ready.partition.take_effects();
-        if !effects.is_empty() && ready.connection().wake_at(now_ms() + ms_max).is_err() {
-            log_error("alarm", &self.name, "the alarm could not be set");
-        }
-        effects.iter().map(effect).collect()
-    }
-
-    /// What an attempt at an effect came to: why it failed, or nothing.
-    pub fn effect_ended(&mut self, position: f64, n: u32, error: Option<String>) {
-        if let Ok(ready) = &mut self.state {
-            ready.partition.effect_ended(export::position(position), n, error);
-        }
-    }
-
     /// Whether a write failed: the object must be reset, so that it goes by what is stored.
     pub fn failed(&mut self) -> bool {
         self.state.as_mut().is_ok_and(|ready| ready.connection().failed())
@@ -309,7 +298,8 @@ impl Ready {
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let partition = Partition::new(guest, store, Platform::new(), config);
-        Self { partition, batch_commands_max }
+        let Settings { effect_deadline_ms, mail, .. } = settings;
+        Self { partition, batch_commands_max, effect_deadline_ms, mail }
     }
 
     fn run(&mut self, mut waiting: Vec<OwnedRequest>) -> Vec<Reply> {
@@ -364,11 +354,6 @@ fn plain(reply: Reply) -> Array {
         plain.set(6, export::number(token).into());
     }
     plain
-}
-
-fn effect(effect: &EffectCall) -> Array {
-    let EffectCall { position, n, kind, data, .. } = effect;
-    Array::of4(&export::number(*position).into(), &(*n).into(), &kind.into(), &data.into())
 }
 
 /// Body and `Link` header, empty at the end, of a list of these partitions: see

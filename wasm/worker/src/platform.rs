@@ -62,6 +62,24 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(line: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn console_log(line: &str);
+}
+
+/// The same for what is as it should be.
+pub fn log_info(event: &str, partition: &str, fields: &[(&str, &String)]) {
+    let mut line = String::from("{\"level\":\"info\",\"event\":");
+    push_string(&mut line, event);
+    line.push_str(",\"partition\":");
+    push_string(&mut line, partition);
+    for (name, value) in fields {
+        line.push(',');
+        push_string(&mut line, name);
+        line.push(':');
+        push_string(&mut line, value);
+    }
+    line.push('}');
+    console_log(&line);
 }
 
 /// One JSON object per event, on one line. `detail` holds no payloads.

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::decider::{self, Aggregate, AggregateSpec, CommandKind, CommandSpec, Decision};
 use crate::errors::Rejection;
 use crate::fields::{Field, FieldKind};
-use crate::process::{self, Ordered, ProcessManager, ProcessSpec, Reaction, Refused, Sight};
+use crate::process::{
+    self, Effect, Ordered, ProcessManager, ProcessSpec, Reaction, Refused, Sight,
+};
 use crate::projection::{self, Page, Projection, ProjectionSpec, Rendered};
 use crate::read::{Reader, Rows, Stop};
 use crate::record::Record;
@@ -59,6 +61,8 @@ pub enum ChaosCommand {
     OrderTick {},
     /// The same, a second and a half later.
     OrderLate {},
+    /// Makes an event for which the process manager asks for an email.
+    OrderEmail {},
     /// Decides by the read model: waits while that does not serve.
     Look {},
 }
@@ -82,6 +86,8 @@ pub enum ChaosEvent {
     TickOrdered {},
     /// It orders `Tick` for later.
     LateOrdered {},
+    /// It asks for an email.
+    EmailOrdered {},
     /// The state traps on it, but in the instance that made it.
     FuseSet {},
 }
@@ -120,6 +126,7 @@ impl Aggregate for Chaos {
             "LookOrdered",
             "TickOrdered",
             "LateOrdered",
+            "EmailOrdered",
             "FuseSet",
         ],
         commands: &[
@@ -136,6 +143,7 @@ impl Aggregate for Chaos {
             command("OrderLook", "order-look"),
             command("OrderTick", "order-tick"),
             command("OrderLate", "order-late"),
+            command("OrderEmail", "order-email"),
             CommandSpec { kind: CommandKind::Internal, ..command("Look", "") },
         ],
         query_schema: r#"{"type":"object"}"#,
@@ -173,6 +181,7 @@ impl Aggregate for Chaos {
             ChaosCommand::OrderLook {} => Ok(vec![ChaosEvent::LookOrdered {}]),
             ChaosCommand::OrderTick {} => Ok(vec![ChaosEvent::TickOrdered {}]),
             ChaosCommand::OrderLate {} => Ok(vec![ChaosEvent::LateOrdered {}]),
+            ChaosCommand::OrderEmail {} => Ok(vec![ChaosEvent::EmailOrdered {}]),
             ChaosCommand::Recall {} | ChaosCommand::Look {} => {
                 decision.row::<Fragile, u64>(b"count")?;
                 Ok(vec![ChaosEvent::Ticked {}])
@@ -205,11 +214,13 @@ impl ProcessManager for Orders {
             ("Chaos", "LookOrdered"),
             ("Chaos", "TickOrdered"),
             ("Chaos", "LateOrdered"),
+            ("Chaos", "EmailOrdered"),
         ],
     };
 
     fn react(record: &Record<'_>, _: &mut Sight<'_>) -> Result<Vec<Reaction>, Stop> {
         let command = match record.event_type() {
+            "EmailOrdered" => return Ok(vec![email(record.aggregate_id)]),
             "TrapOrdered" => ChaosCommand::Trap {},
             "LookOrdered" => ChaosCommand::Look {},
             _ => ChaosCommand::Tick {},
@@ -230,6 +241,15 @@ impl ProcessManager for Orders {
             _ => Ok(Vec::new()),
         }
     }
+}
+
+/// An email to an address of this name, as the domains that send some ask for it.
+fn email(name: &str) -> Reaction {
+    let data = alloc::format!(
+        "{{\"to\":\"{name}@example.com\",\"template\":\"order\",\"subject\":\"Ordered\",\"text\":\"As ordered.\"}}"
+    );
+    let target = alloc::format!("{name}@example.com");
+    Reaction::Effect(Effect { kind: "email".into(), target, data, deadline: None })
 }
 
 /// A read model that fails on request; else it counts events.

@@ -45,6 +45,7 @@ fn open(genesis: Option<String>, head: u64) -> Vec<u8> {
             record_commands: true,
             snapshot_every: None,
             snapshots_kept: 3,
+            email_backoff_ms: 1_000,
             body_bytes_max: 1 << 18,
             row_cache_max: 1 << 20,
             guest_memory_max: 64 << 20,

@@ -76,7 +76,7 @@ impl Run {
             self.tell(if failed { "failed" } else { "done" }, &call.id);
             for _ in 0..=u64::from(twice) {
                 let error = failed.then(|| "by chance".to_string());
-                self.bank.effect_ended(call.position, call.n, error);
+                self.bank.effect_ended((call.position, call.n), error.map_or(Ok(""), Err));
                 self.model.outbox.told((call.position, u64::from(call.n)), failed);
             }
             told = true;
