@@ -42,6 +42,7 @@ const foldlog :Workerd.Worker = (
     (name = "DEADLINE_MS", fromEnvironment = "DEADLINE_MS"),
     (name = "EFFECT_DEADLINE_MS", fromEnvironment = "EFFECT_DEADLINE_MS"),
     (name = "EFFECTS_IN_FLIGHT_MAX", fromEnvironment = "EFFECTS_IN_FLIGHT_MAX"),
+    (name = "EMAIL_BACKOFF_MS", fromEnvironment = "EMAIL_BACKOFF_MS"),
     (name = "EMAIL_FROM", fromEnvironment = "EMAIL_FROM"),
     (name = "FOLDLOG_SECRET", fromEnvironment = "FOLDLOG_SECRET"),
     (name = "GUEST_MEMORY_MAX", fromEnvironment = "GUEST_MEMORY_MAX"),

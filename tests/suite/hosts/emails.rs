@@ -284,3 +284,60 @@ fn calls_hold_nobody_up_on_native() {
 fn calls_hold_nobody_up_on_the_worker() {
     calls_hold_nobody_up(Kind::Worker, 6);
 }
+
+/// From the command that document 000 begins with to the answer of SendGrid, and what is shown of
+/// it: sent, tried again, given up.
+fn members_are_sent_emails(kind: Kind) {
+    let receiver = Receiver::start(script);
+    let mut host = stamped(kind, &receiver).start();
+    let body = r#"{"plan":"gold","createdBy":"third@example.com"}"#;
+    assert_eq!(host.post("/create-subscription", body).status, 201);
+    let body = r#"{"subscriptionId":"sub-1","members":["fine@example.com","bad@example.com"]}"#;
+    assert_eq!(host.post("/assign-members", body).status, 200);
+    wake(&mut host, r#"{"advanceMs":0}"#);
+    let emails = |host: &mut Host, status: &str| -> Vec<(String, u64, String)> {
+        let shown = host.get(&format!("/emails?status={status}")).json();
+        let all = shown.as_array().expect("emails").iter();
+        let text = |email: &Value, name: &str| email[name].as_str().unwrap_or_default().to_string();
+        let one = |email: &Value| {
+            let attempt = email["attempt"].as_u64().unwrap_or_default();
+            (text(email, "to"), attempt, text(email, "lastError"))
+        };
+        let mut all: Vec<_> = all.map(one).collect();
+        all.sort();
+        all
+    };
+    let bad = "answered 400: {\"errors\":[{\"message\":\"no such address\"}]}";
+    let told = |to: &str, attempt: u64, error: &str| (to.to_string(), attempt, error.to_string());
+    assert_eq!(
+        emails(&mut host, "pending"),
+        [told("bad@example.com", 1, bad), told("third@example.com", 1, "answered 500: try again")]
+    );
+    assert_eq!(emails(&mut host, "succeeded").len(), 1, "{kind:?}");
+    for _ in 0..ATTEMPTS_MAX {
+        wake(&mut host, LATER);
+    }
+    assert_eq!(emails(&mut host, "pending"), []);
+    assert_eq!(emails(&mut host, "dropped"), [told("bad@example.com", 10, bad)], "{kind:?}");
+    let sent: Vec<String> = emails(&mut host, "succeeded").into_iter().map(|(to, ..)| to).collect();
+    assert_eq!(sent, ["fine@example.com", "third@example.com"], "{kind:?}");
+    let story = host.get("/events/stream?limit=1000&type=Email.Succeeded").json();
+    let ways: Vec<&str> = story.as_array().map_or(vec![], |story| {
+        story.iter().filter_map(|event| event["data"]["delivery"].as_str()).collect()
+    });
+    assert_eq!(ways, ["sendgrid", "sendgrid"], "{kind:?}: {story}");
+    let mut calls: Vec<Value> = receiver.heard().iter().map(Heard::json).collect();
+    assert_eq!(calls.len(), 1 + 3 + 10, "{kind:?}");
+    calls.retain(|call| call["subject"].as_str().is_none_or(str::is_empty));
+    assert_eq!(calls, Vec::<Value>::new(), "{kind:?}: emails without a subject");
+}
+
+#[test]
+fn members_are_sent_emails_by_native() {
+    members_are_sent_emails(Kind::Native);
+}
+
+#[test]
+fn members_are_sent_emails_by_the_worker() {
+    members_are_sent_emails(Kind::Worker);
+}
