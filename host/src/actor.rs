@@ -25,9 +25,10 @@ use tokio::sync::oneshot;
 use crate::beside::{Beside, Reading};
 use crate::closed::{Closed, Kept};
 use crate::job::{Job, Shared};
+use crate::live;
 use crate::log;
 use crate::metrics::{Metrics, add, get};
-use crate::open::{Open, UNREADABLE};
+use crate::open::{Open, Page, UNREADABLE};
 use crate::supervise::{Supervisor, closed};
 use crate::wasm::Module;
 use crate::world::Machine;
@@ -46,15 +47,6 @@ pub enum Message {
     Wake,
     /// A step of an import, by the number that it was given.
     Import(u64, Feed, oneshot::Sender<Step>),
-}
-
-/// Part of an export.
-#[derive(Debug)]
-pub struct Page {
-    /// Lines, each with its line feed; empty at the end.
-    pub bytes: Vec<u8>,
-    /// Position of the last line's first event.
-    pub after: u64,
 }
 
 /// What an actor needs to work.
@@ -82,6 +74,8 @@ pub struct Actor {
     pub before: (u64, u64),
     /// Who answers reads that commands would wait for.
     pub beside: Beside,
+    /// Who waits for what it stores.
+    pub feed: Arc<live::Feed>,
 }
 
 impl Actor {
@@ -177,6 +171,7 @@ impl Actor {
             open.live.work();
         }
         open.make_effects();
+        self.feed.stored(open.live.head().map_or(0, |head| head.position));
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
     }
@@ -330,6 +325,7 @@ impl Actor {
         add(&self.metrics.commands_rejected, rejected - open.rejected);
         (open.processed, open.rejected) = (processed, rejected);
         let position = open.live.head().map_or(0, |head| head.position);
+        self.feed.stored(position);
         let gauges = [process.p50_micros, process.p99_micros, position, process.checkpoint];
         for (gauge, value) in self.shared.gauges.iter().zip(gauges) {
             gauge.store(value, Ordering::Relaxed);
@@ -344,17 +340,7 @@ impl Actor {
             self.failed(detail);
             self.ended(closed(UNREADABLE));
         })?;
-        let lines = open.live.page(export).map_err(|e| {
-            self.failed(&e.to_string());
-            e.to_string()
-        })?;
-        let last = lines.last().and_then(|line| foldlog_core::chain::position(line));
-        let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-        for line in lines {
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.push(b'\n');
-        }
-        Ok(Page { bytes, after: last.unwrap_or(export.to) })
+        open.page(export).inspect_err(|detail| self.failed(detail))
     }
 
     fn import(&self, state: &mut Option<Open>, token: u64, feed: Feed) -> Step {
@@ -368,6 +354,7 @@ impl Actor {
             }
         };
         let step = open.live.import(token, feed);
+        self.feed.stored(open.live.head().map_or(0, |head| head.position));
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
         step

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use foldlog_core::driver::{Config, Partition, SqlStore, TestStamps};
+use foldlog_core::driver::{Config, Export, Partition, SqlStore, TestStamps};
 use foldlog_core::settings::Settings;
 
 use crate::actor::Actor;
@@ -33,6 +33,15 @@ pub fn config(name: &str, incarnation: [u8; 16], settings: &Settings) -> Config 
         effects_in_flight_max: settings.effects_in_flight_max,
         test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
     }
+}
+
+/// Part of an export.
+#[derive(Debug)]
+pub struct Page {
+    /// Lines, each with its line feed; empty at the end.
+    pub bytes: Vec<u8>,
+    /// Position of the last line's first event.
+    pub after: u64,
 }
 
 /// A partition with its file and guest.
@@ -71,6 +80,18 @@ impl Open {
             self.live.effect_ended(effect.position, effect.n, ended.err());
         }
         !due.is_empty()
+    }
+
+    /// A page of an export.
+    pub fn page(&mut self, export: Export) -> Result<Page, String> {
+        let lines = self.live.page(export).map_err(|e| e.to_string())?;
+        let last = lines.last().and_then(|line| foldlog_core::chain::position(line));
+        let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+        for line in lines {
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+        }
+        Ok(Page { bytes, after: last.unwrap_or(export.to) })
     }
 
     /// How long to wait before there is something to do, when there will be.

@@ -22,15 +22,17 @@ use foldlog_core::protocol::Listing;
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
-use crate::actor::{Actor, Message, Page};
+use crate::actor::{Actor, Message};
 use crate::beside::Beside;
 use crate::blank::Blanks;
 use crate::closed::Closed;
 use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
 use crate::job::{Claim, Deadline, Job, Shared};
+use crate::live::Feeds;
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
+use crate::open::Page;
 use crate::supervise::Supervisor;
 use crate::wasm::Module;
 use crate::world::Machine;
@@ -55,10 +57,9 @@ pub enum For {
     Itself,
 }
 
-/// Whether one more may be open.
+/// Whether one more may be open; taken: when this one has ended.
 enum Room {
     Free,
-    /// When this one has ended.
     Taken(Arc<Ended>),
     None,
 }
@@ -73,6 +74,8 @@ pub struct Partitions {
     metrics: Arc<Metrics>,
     closed: Arc<Closed>,
     blanks: Blanks,
+    /// What live readers wait at, whether partitions are open or not.
+    pub feeds: Feeds,
     table: Mutex<Table>,
 }
 
@@ -110,9 +113,9 @@ impl Partitions {
         metrics: Arc<Metrics>,
     ) -> Self {
         let directory = Arc::new(Directory::new(data.clone()));
-        let (closed, table) = (Arc::default(), Mutex::default());
+        let (closed, feeds, table) = (Arc::default(), Feeds::default(), Mutex::default());
         let blanks = Blanks::new(module.clone(), settings.clone());
-        Self { data, directory, module, settings, metrics, closed, blanks, table }
+        Self { data, directory, module, settings, metrics, closed, blanks, feeds, table }
     }
 
     /// What is remembered of those that are not open.
@@ -150,7 +153,7 @@ impl Partitions {
             let stopping = "the host is stopping; nothing was done";
             return Ok(Reply::problem(Code::Restarting, stopping));
         };
-        let command = !matches!(request.method.as_str(), "GET" | "HEAD");
+        let command = !request.is_read();
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim::default());
         let deadline = Deadline {
@@ -352,6 +355,7 @@ impl Partitions {
             wanted: Cell::new(false),
             before: (0, 0),
             beside: Beside::new(),
+            feed: self.feeds.of(name),
         };
         let ended = Arc::new(Ended::default());
         let ends = Ends(ended.clone());

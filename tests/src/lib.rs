@@ -4,4 +4,5 @@
 
 pub mod client;
 pub mod hosts;
+pub mod live;
 pub mod scratch;

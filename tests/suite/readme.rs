@@ -51,7 +51,7 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 8, "blocks for a running host");
+    assert_eq!(run, 10, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,
@@ -59,6 +59,8 @@ fn the_readme_does_what_it_says() {
         r#""eventType":"AccountClosed""#,
         r#""summary":{"deposits":1500,"withdrawals":1500,"netChange":0}"#,
         r#"{"position":0,"format":1,"partition":"main""#,
+        "event: MoneyDeposited\ndata: {",
+        r#"{"specversion":"1.0","id":"evt-001","source":"/p/main","type":"AccountOpened""#,
         "clean",
         r#""partition":"copy","position":"#,
         r#""complete":true"#,

@@ -2,12 +2,13 @@
 //!
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
-//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `partitions`, `sizes`.
+//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `live`, `partitions`, `sizes`.
 //! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod beside;
 mod floor;
 mod http;
+mod live;
 mod load;
 mod open;
 mod partitions;
@@ -39,7 +40,7 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 9] = [
+    let sections: [(&str, Section); 10] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
@@ -48,6 +49,7 @@ fn main() -> Result<(), Failure> {
         ("travel", travel::run),
         ("reads", beside::reads),
         ("rebuild", beside::rebuild),
+        ("live", live::run),
         ("partitions", partitions::run),
     ];
     for (name, section) in sections {

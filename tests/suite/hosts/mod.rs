@@ -5,8 +5,8 @@
 //! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `beside`
-//! (reads and commands at once), `large` (a partition that does not fit in memory), `lss` (the file
-//! as any SQL tool sees it).
+//! (reads and commands at once), `live` and `live_waits` (who follows), `large` (a partition that
+//! does not fit in memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
 
@@ -26,5 +26,7 @@ mod sick;
 mod wakes;
 
 mod beside;
+mod live;
+mod live_waits;
 mod large;
 mod lss;

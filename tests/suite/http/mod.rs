@@ -1,7 +1,8 @@
 //! HTTP: the contract on all hosts.
 //!
 //! Reading order: `transcript` (a form), `masks` (what may differ), `transcripts` (requests with
-//! their answers), `openapi` (the published contract against all of them), `corpus` and
+//! their answers), `openapi` (the published contract against all of them), `cloud_events` (as others
+//! read them), `corpus` and
 //! `bad_input`, `model`.
 
 mod transcript;
@@ -10,6 +11,7 @@ mod masks;
 mod transcripts;
 
 mod openapi;
+mod cloud_events;
 
 mod corpus;
 
