@@ -67,6 +67,29 @@ impl Follower {
         query: &str,
         last: Option<u64>,
     ) -> io::Result<Self> {
+        Self::on(TcpStream::connect(address)?, transport, prefix, query, last)
+    }
+
+    /// The same over a connection that holds little of what is not read: without a bound the system
+    /// makes room for some megabytes.
+    pub fn narrow(address: SocketAddr, transport: Transport, query: &str) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let stream = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(64 << 10)?;
+            socket.connect(address).await?.into_std()
+        })?;
+        stream.set_nonblocking(false)?;
+        Self::on(stream, transport, "", query, None)
+    }
+
+    fn on(
+        stream: TcpStream,
+        transport: Transport,
+        prefix: &str,
+        query: &str,
+        last: Option<u64>,
+    ) -> io::Result<Self> {
         let (path, status) = match transport {
             Transport::Sse => ("live", "HTTP/1.1 200"),
             Transport::Ws => ("ws", "HTTP/1.1 101"),
@@ -82,7 +105,6 @@ impl Follower {
         if let Some(last) = last {
             request = request.header("Last-Event-ID", &last.to_string());
         }
-        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let mut stream = BufReader::with_capacity(1 << 16, stream);

@@ -107,7 +107,8 @@ fn cut(kind: Kind, transport: Transport) {
     let mut host = setup.start();
     open(&mut host, "");
     let head = fill(&host, 1);
-    let mut stuck = follow(&host, transport, "", "?after=0");
+    let stuck = Follower::narrow(host.address(), transport, "?after=0");
+    let mut stuck = stuck.unwrap_or_else(|e| panic!("{e}"));
     let mut alive = follow(&host, transport, "", "?after=0");
     let began = Instant::now();
     let (mut slowest, mut last, mut seen) = (Duration::ZERO, head, 0);
@@ -178,7 +179,7 @@ fn the_hosts_stop_ends_all_readers() {
     let mut host = Setup::new(Kind::Native).start();
     open(&mut host, "");
     fill(&host, 1);
-    let _stuck = follow(&host, Transport::Sse, "", "?after=0");
+    let _stuck = Follower::narrow(host.address(), Transport::Sse, "?after=0");
     let mut sse = follow(&host, Transport::Sse, "", "");
     let mut ws = follow(&host, Transport::Ws, "", "");
     assert!(matches!(sse.next(SOON), Some(Heard::Start(_))));
