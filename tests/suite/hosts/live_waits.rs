@@ -168,11 +168,6 @@ fn a_socket_that_takes_nothing_is_cut_on_native() {
     cut(Kind::Native, Transport::Ws);
 }
 
-#[test]
-fn a_socket_that_takes_nothing_is_cut_on_the_worker() {
-    cut(Kind::Worker, Transport::Ws);
-}
-
 /// Those who wait, and one that takes nothing, do not hold up a stop.
 #[test]
 fn the_hosts_stop_ends_all_readers() {
