@@ -47,6 +47,8 @@ const foldlog :Workerd.Worker = (
     (name = "FOLDLOG_SECRET", fromEnvironment = "FOLDLOG_SECRET"),
     (name = "GUEST_MEMORY_MAX", fromEnvironment = "GUEST_MEMORY_MAX"),
     (name = "IDEMPOTENCY_DAYS", fromEnvironment = "IDEMPOTENCY_DAYS"),
+    (name = "LIVE_HEARTBEAT_MS", fromEnvironment = "LIVE_HEARTBEAT_MS"),
+    (name = "LIVE_STALL_MS", fromEnvironment = "LIVE_STALL_MS"),
     (name = "RECORD_COMMANDS", fromEnvironment = "RECORD_COMMANDS"),
     (name = "ROW_CACHE_MAX", fromEnvironment = "ROW_CACHE_MAX"),
     (name = "SENDGRID_API_KEY", fromEnvironment = "SENDGRID_API_KEY"),

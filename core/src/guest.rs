@@ -352,7 +352,7 @@ fn outcome(
     proposed: Option<u64>,
     checkpoint_due: bool,
 ) -> Outcome {
-    let Answer { response, holes, export, ownership, listing, import } = answer;
+    let Answer { response, holes, export, ownership, listing, import, live } = answer;
     let behind = engine.slices_due(engine.head().position);
     let (wake, wake_at, passed, effects) = (false, None, None, Vec::new());
     Outcome {
@@ -370,5 +370,6 @@ fn outcome(
         ownership,
         listing,
         import,
+        live,
     }
 }

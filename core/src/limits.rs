@@ -41,6 +41,11 @@ pub const LIST_LIMIT_DEFAULT: u32 = 100;
 pub const LIST_LIMIT_MAX: u32 = 1_000;
 /// A list, or a page of stored commits, ends here, after at least one item.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
+/// A page of a live answer ends here, after at least one event: a reader that takes nothing more
+/// has some of them under way.
+pub const LIVE_PAGE_BYTES: usize = 64 << 10;
+/// Events in a page of a live answer.
+pub const LIVE_PAGE_EVENTS: u32 = 256;
 /// One commit; a Durable Object's row holds 2 MB.
 pub const COMMIT_BYTES_MAX: usize = 1_800_000;
 /// Largest amount, balance, position and version: what JavaScript holds exactly, 2^53−1.

@@ -154,6 +154,10 @@ pub struct Settings {
     pub snapshots_kept: u32,
     /// See [`OpenSettings::email_backoff_ms`].
     pub email_backoff_ms: u32,
+    /// How often a live reader is told that it is not forgotten.
+    pub live_heartbeat_ms: u64,
+    /// How long a live reader may take nothing while events wait.
+    pub live_stall_ms: u64,
     /// Partitions kept open at a time.
     pub partitions_open_max: u32,
     /// Seed of clock and entropy, for tests.
@@ -201,6 +205,8 @@ impl Settings {
             snapshot_every: reader.optional("snapshot_every")?,
             snapshots_kept: reader.small("snapshots_kept")?,
             email_backoff_ms: reader.small("email_backoff_ms")?,
+            live_heartbeat_ms: reader.number("live_heartbeat_ms")?,
+            live_stall_ms: reader.number("live_stall_ms")?,
             partitions_open_max: reader.small("partitions_open_max")?,
             test_stamps: Some(reader.text("test_stamps")).filter(|seed| !seed.is_empty()),
         })

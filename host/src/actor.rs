@@ -26,6 +26,7 @@ use crate::attempts::Sender;
 use crate::beside::{Beside, Reading};
 use crate::closed::{Closed, Kept};
 use crate::job::{Job, Shared};
+use crate::live;
 use crate::log;
 use crate::metrics::{Metrics, add, get};
 use crate::open::{Open, UNREADABLE};
@@ -84,6 +85,8 @@ pub struct Actor {
     pub sender: Sender,
     /// Its own inbox, for those.
     pub nudge: Weak<SyncSender<Message>>,
+    /// Who waits for what it stores.
+    pub feed: Arc<live::Feed>,
 }
 
 impl Actor {
@@ -194,6 +197,7 @@ impl Actor {
         }
         open.make_effects();
         open.answer([], self.settings.test_stamps.is_some());
+        self.feed.stored(open.live.head().map_or(0, |head| head.position));
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
     }
@@ -349,6 +353,7 @@ impl Actor {
         add(&self.metrics.commands_rejected, rejected - open.rejected);
         (open.processed, open.rejected) = (processed, rejected);
         let position = open.live.head().map_or(0, |head| head.position);
+        self.feed.stored(position);
         let gauges = [process.p50_micros, process.p99_micros, position, process.checkpoint];
         for (gauge, value) in self.shared.gauges.iter().zip(gauges) {
             gauge.store(value, Ordering::Relaxed);

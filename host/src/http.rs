@@ -12,19 +12,23 @@ use std::time::Duration;
 
 use foldlog_core::driver::{OwnedBody, OwnedRequest, Reply};
 use foldlog_core::errors::Code;
+use foldlog_core::protocol::Live;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 use crate::body::{self, Answered, Outgoing, Received};
+use crate::live::{self, Reader};
 use crate::metrics::{Metrics, add};
 use crate::partitions::Partitions;
+use crate::wire::{Socket, Wire};
 use crate::{import, log};
 
 /// A head has to arrive within this time; so has the next one on a connection kept alive.
@@ -45,6 +49,10 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// Longest body.
     pub body_bytes_max: u64,
+    /// How often a live reader is told that it is not forgotten.
+    pub live_heartbeat: Duration,
+    /// How long one may take nothing while events wait.
+    pub live_stall: Duration,
 }
 
 impl Server {
@@ -84,41 +92,53 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         mut stop: watch::Receiver<bool>,
-        _alive: mpsc::Sender<()>,
+        alive: mpsc::Sender<()>,
     ) {
         // Answers are written whole: waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
-        let service = service_fn(|request| self.answer(request));
+        let wire = Arc::new(Wire::new(stop.clone(), alive));
+        let service = service_fn(|request| self.answer(request, &wire));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_READ);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let io = TokioIo::new(Socket::new(stream, wire.clone()));
+        let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
         let stopped = tokio::select! {
             // Clients break connections all the time; that is no event.
             _ = connection.as_mut() => false,
+            () = wire.is_cut() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };
         if stopped {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                () = wire.is_cut() => {}
+            }
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answered {
+    async fn answer(&self, request: Request<Incoming>, wire: &Arc<Wire>) -> Answered {
         let response = if request.uri().path() == "/metrics"
             && matches!(*request.method(), Method::GET | Method::HEAD)
         {
             self.metrics()
         } else {
-            self.pass_on(request).await
+            self.pass_on(request, wire).await
         };
         self.metrics.answered(response.status().as_u16());
         Ok(response)
     }
 
-    async fn pass_on(&self, request: Request<Incoming>) -> Response<Outgoing> {
+    async fn pass_on(
+        &self,
+        mut request: Request<Incoming>,
+        wire: &Arc<Wire>,
+    ) -> Response<Outgoing> {
+        let upgrade =
+            request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();
         let expects_continue = head.headers.contains_key(EXPECT);
         let mut request = without_body(&head);
@@ -140,7 +160,36 @@ impl Server {
         if let Some(listing) = reply.listing.take() {
             reply = self.partitions.list(reply, listing).await;
         }
-        self.response(&name, reply, close)
+        let live = reply.live.take().filter(|_| head.method == Method::GET);
+        match live {
+            Some(live) => self.follow(&name, reply, &live, (&head, upgrade), wire),
+            None => self.response(&name, reply, close),
+        }
+    }
+
+    /// An answer that goes on with what is stored, for as long as it is read.
+    fn follow(
+        &self,
+        name: &str,
+        mut reply: Reply,
+        live: &Live,
+        (head, upgrade): (&Parts, Option<OnUpgrade>),
+        wire: &Arc<Wire>,
+    ) -> Response<Outgoing> {
+        let (stop, wire, metrics) = (wire.stop.clone(), wire.clone(), self.metrics.clone());
+        let reader = Reader::new(&self.partitions, name, live, stop, self.live_heartbeat);
+        let start = std::mem::take(&mut reply.response.body);
+        let mut response = self.response(name, reply, false);
+        match upgrade.filter(|_| live.socket) {
+            None => {
+                *response.body_mut() = live::body(start, reader, wire, self.live_stall, metrics);
+            }
+            Some(upgrade) => {
+                live::accept(&head.headers, response.headers_mut());
+                tokio::spawn(live::serve(upgrade, reader, wire, self.live_stall, metrics));
+            }
+        }
+        response
     }
 
     fn response(&self, name: &str, reply: Reply, close: bool) -> Response<Outgoing> {

@@ -6,6 +6,7 @@
 //!   waker ─ partitions ─ actor, job     one thread per open partition
 //!             │ closed   supervise
 //!             │          beside, gate   and one for its long reads
+//!           live                        and who follows what is stored
 //!           driver (core)               stage, batch, hash, store, recover
 //!          ╱     │      ╲
 //!     wasm   sqlite      world          guest, store, clock and entropy
@@ -35,6 +36,7 @@ mod gate;
 mod http;
 mod job;
 mod import;
+mod live;
 mod lock;
 mod log;
 mod metrics;
@@ -58,6 +60,7 @@ mod json;
 mod wasm;
 mod wasm_cache;
 mod waker;
+mod wire;
 mod world;
 
 use std::process::ExitCode;

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub connections: AtomicU64,
     /// Reads that a partition's second instance answered.
     pub reads_beside: AtomicU64,
+    /// Live readers that were cut since they took nothing.
+    pub live_cut: AtomicU64,
 }
 
 impl Metrics {
@@ -52,6 +54,7 @@ impl Metrics {
             failures: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             reads_beside: AtomicU64::new(0),
+            live_cut: AtomicU64::new(0),
         }
     }
 
@@ -108,6 +111,7 @@ impl Metrics {
             ("failures", "Failures that cost an instance or a connection", &self.failures),
             ("connections", "Connections accepted", &self.connections),
             ("reads_beside", "Reads answered beside a partition's writer", &self.reads_beside),
+            ("live_cut", "Live readers cut since they took nothing", &self.live_cut),
         ] {
             let name = format!("foldlog_{name}_total");
             head(&mut out, &name, "counter", help);

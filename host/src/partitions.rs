@@ -30,6 +30,7 @@ use crate::closed::Closed;
 use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
 use crate::job::{Claim, Deadline, Job, Shared, wait};
+use crate::live::Feeds;
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
 use crate::streams::Page;
@@ -57,10 +58,9 @@ pub enum For {
     Itself,
 }
 
-/// Whether one more may be open.
+/// Whether one more may be open; taken: when this one has ended.
 enum Room {
     Free,
-    /// When this one has ended.
     Taken(Arc<Ended>),
     None,
 }
@@ -76,6 +76,8 @@ pub struct Partitions {
     sender: Sender,
     closed: Arc<Closed>,
     blanks: Blanks,
+    /// What live readers wait at, whether partitions are open or not.
+    pub feeds: Feeds,
     table: Mutex<Table>,
 }
 
@@ -115,9 +117,9 @@ impl Partitions {
         sender: Sender,
     ) -> Self {
         let directory = Arc::new(Directory::new(data.clone()));
-        let (closed, table) = (Arc::default(), Mutex::default());
+        let (closed, feeds, table) = (Arc::default(), Feeds::default(), Mutex::default());
         let blanks = Blanks::new(module.clone(), settings.clone());
-        Self { data, directory, module, settings, metrics, sender, closed, blanks, table }
+        Self { data, directory, module, settings, metrics, sender, closed, blanks, feeds, table }
     }
 
     /// What is remembered of those that are not open.
@@ -155,7 +157,7 @@ impl Partitions {
             let stopping = "the host is stopping; nothing was done";
             return Ok(Reply::problem(Code::Restarting, stopping));
         };
-        let command = !matches!(request.method.as_str(), "GET" | "HEAD");
+        let command = !request.is_read();
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim::default());
         let deadline = Deadline {
@@ -361,6 +363,7 @@ impl Partitions {
             beside: Beside::new(),
             sender: self.sender.clone(),
             nudge: Arc::downgrade(&inbox),
+            feed: self.feeds.of(name),
         };
         let ended = Arc::new(Ended::default());
         let ends = Ends(ended.clone());

@@ -38,6 +38,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
     let module = load(serve.guest.as_deref(), bounds)?;
     let guest = hex(&module.digest());
+    more_files();
     let metrics = Arc::new(Metrics::new());
     let settings = Arc::new(settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -53,6 +54,8 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         partitions: partitions.clone(),
         metrics,
         body_bytes_max: settings.body_bytes_max,
+        live_heartbeat: Duration::from_millis(settings.live_heartbeat_ms),
+        live_stall: Duration::from_millis(settings.live_stall_ms),
     });
     let mut waker = None;
     let served = runtime.block_on(async {
@@ -80,6 +83,19 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     drop(lock);
     log::info("stopped").write();
     served
+}
+
+/// Every connection is a file to the system, and many live readers are more of them than it allows
+/// unasked. What it does not grant is told when a connection can not be accepted.
+fn more_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current != maximum {
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        }
+    }
 }
 
 /// Threads for sockets; partitions have their own.

@@ -53,6 +53,7 @@ impl Actor {
             }
         };
         let step = open.live.import(token, feed);
+        self.feed.stored(open.live.head().map_or(0, |head| head.position));
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
         step

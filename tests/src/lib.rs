@@ -4,5 +4,6 @@
 
 pub mod client;
 pub mod hosts;
+pub mod live;
 pub mod receiver;
 pub mod scratch;

@@ -62,6 +62,8 @@ fn the_readme_does_what_it_says() {
         r#""state":{"title":"Event sourcing","status":"IN_PROGRESS""#,
         r#""members":["admin@site.com","bob@example.com"]"#,
         r#"{"position":0,"format":1,"partition":"main""#,
+        "event: MoneyDeposited\ndata: {",
+        r#"{"specversion":"1.0","id":"evt-001","source":"/p/main","type":"AccountOpened""#,
         "clean",
         r#""partition":"copy","position":"#,
         r#""complete":true"#,

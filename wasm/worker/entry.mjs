@@ -1,7 +1,6 @@
 // The Worker's JavaScript: everything that waits.
 //
-// Owns deadlines, the requests that wait for their batch, and the fresh start of the Rust shim
-// after a panic. Refuses to know what requests mean: the guest does. wasm/build.sh bundles it.
+// Owns deadlines and the requests that wait for their batch. Refuses to know what requests mean: the guest does. wasm/build.sh bundles it.
 //
 // Invariants. Rust is called synchronously and never holds a promise, so a panic can leave no one
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
@@ -13,8 +12,10 @@ import {
   badHost, isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
 } from "./http.mjs";
 import { drop, feed, unreadBody } from "./import.mjs";
-import { Shim, __wbg_reset_state, bounds, listed } from "./index.js";
+import { Shim, listed } from "./index.js";
+import { Live } from "./live.mjs";
 import { isImport, partitionName, pathOf } from "./paths.mjs";
+import { generation, limits, rust } from "./rust.mjs";
 
 export { Directory } from "./directory.mjs";
 
@@ -64,16 +65,6 @@ export default {
   },
 };
 
-// Read once: variables do not change while an isolate lives. With a setting that is wrong, the
-// numbers here only have to last until the object has said so.
-let limitsRead;
-function limits(env) {
-  if (limitsRead === undefined) {
-    const [deadlineMs = 10_000, bodyBytesMax = 0, importBytesMax = 0, effectMs = 0,
-      replyBytesMax = 0] = rust(() => bounds(env));
-    limitsRead = { deadlineMs, bodyBytesMax, importBytesMax, effectMs, replyBytesMax };
-  }
-  return limitsRead;
 }
 
 // ---------------------------------------------------------------- the object: one partition
@@ -87,9 +78,12 @@ export class Partition extends DurableObject {
   #readsTurn = false;
   #waitingBytes = 0;
   #armed = false;
+  #live;
 
   constructor(ctx, env) {
     super(ctx, env);
+    const page = (target, after) => this.#rust((shim) => shim.live_page(target, after));
+    this.#live = new Live(ctx, page, limits(env));
     ctx.blockConcurrencyWhile(async () => {
       this.#alarmMs = (await ctx.storage.getAlarm()) ?? undefined;
     });
@@ -197,6 +191,7 @@ export class Partition extends DurableObject {
       setTimeout(() => this.ctx.abort("a write failed"), 0);
       return;
     }
+    if (this.#live.followed) this.#live.stored(this.#rust((shim) => shim.head()));
     for (const call of this.#rust((shim) => shim.take_effects())) {
       const attempt = this.#attempt(call).finally(() => this.#attempts.delete(attempt));
       this.#attempts.add(attempt);
@@ -247,12 +242,13 @@ export class Partition extends DurableObject {
     return this.#respond({ method }, reply);
   }
 
-  #response(method, status, head, bytes, after, to, listing) {
+  #response(method, status, head, bytes, after, to, listing, _import, _log, live) {
     const headers = head === "" ? [] : head.split("\n").map((line) => {
       const colon = line.indexOf(": ");
       return [line.slice(0, colon), line.slice(colon + 2)];
     });
     let body = bytes;
+    if (live !== undefined && method === "GET") return this.#live.answer(headers, bytes, live);
     if (method === "HEAD" || status === 204 || status === 304) body = null;
     else if (after !== undefined) body = this.#export(bytes, after, to);
     if (listing !== undefined) return this.#listed(method, headers, listing);
@@ -343,20 +339,16 @@ export class Partition extends DurableObject {
     }
   }
 
-  // Nothing opens a socket yet; one that is there is told to go.
-  webSocketMessage(socket) {
-    socket.close(1013, "not served");
-  }
+  // Readers have nothing to say; a `ping` is answered by the platform.
+  webSocketMessage() {}
 
   webSocketClose(socket, code, reason) {
-    try {
-      socket.close(code, reason);
-    } catch {
-      // Codes that stand for a broken connection can not be sent back.
-    }
+    this.#live.closed(socket, code, reason);
   }
 
-  webSocketError() {}
+  webSocketError(socket) {
+    this.#live.gone(socket);
+  }
 
   // The Rust side of this object, made anew when it belongs to an earlier instance of the module.
   #rust(use) {
@@ -370,27 +362,5 @@ export class Partition extends DurableObject {
       }
       return use(this.#shim);
     });
-  }
-}
-
-// ---------------------------------------------------------------- the Rust module of the isolate
-
-// All objects of an isolate share one instance of the shim's module. A panic leaves it unusable:
-// the next call makes another, and every object then builds its part anew from what is stored.
-let generation = 0;
-let broken = false;
-
-function rust(use) {
-  if (broken) {
-    __wbg_reset_state();
-    generation += 1;
-    broken = false;
-  }
-  try {
-    return use();
-  } catch (error) {
-    broken = true;
-    log("restart", error);
-    throw error;
   }
 }

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use super::hashes::{Hashes, fill};
 use crate::chain;
 use crate::errors::{Code, problem};
-use crate::protocol::{Body, ExportFrom, Listing, Outcome, Request, Response};
+use crate::http::PAGE;
+use crate::protocol::{Body, ExportFrom, Listing, Live, Outcome, Request, Response};
 
 /// An HTTP request, owned, as a host hands it over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Reply {
     /// When set, the response is not the answer yet: hand the request's body to
     /// [`Partition::import`] under this number, below 2^53, until that has one.
     pub import: Option<u64>,
+    /// When set, the body goes on with events: see [`OwnedRequest::page`].
+    pub live: Option<Live>,
 }
 
 /// The range of an export, bounds in positions: `after < p <= to`.
@@ -64,9 +67,21 @@ impl OwnedRequest {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_slice())
     }
 
+    /// What comes after a position of an answer that goes on with events, by its target: a read
+    /// like any other, but that no client can send. Its answer is the bytes to send on, and
+    /// [`Reply::live`] tells up to where they lead.
+    pub fn page(target: &str, after: u64) -> Self {
+        Self {
+            method: PAGE.into(),
+            target: alloc::format!("{target}{after}"),
+            headers: Vec::new(),
+            body: OwnedBody::Whole(Vec::new()),
+        }
+    }
+
     /// Whether it can change nothing.
     pub fn is_read(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+        matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | PAGE)
     }
 
     /// Whether it asks how the partition is.
@@ -76,7 +91,7 @@ impl OwnedRequest {
 
     /// Whether it may ask for much of log and rows: all reads but those that tell of the process.
     pub fn is_long_read(&self) -> bool {
-        matches!(self.method.as_str(), "GET" | "HEAD")
+        matches!(self.method.as_str(), "GET" | "HEAD" | PAGE)
             && !matches!(self.subject(), "" | "health" | "log" | "partitions" | "openapi.json")
     }
 
@@ -152,11 +167,12 @@ impl Reply {
             }
             ExportFrom::After(after) => Export { after, to },
         });
-        Self { response, export, listing: outcome.listing.take(), import: None }
+        let (listing, live) = (outcome.listing.take(), outcome.live.take());
+        Self { response, export, listing, import: None, live }
     }
 
     /// An answer that is all there is to it.
     pub const fn of(response: Response) -> Self {
-        Self { response, export: None, listing: None, import: None }
+        Self { response, export: None, listing: None, import: None, live: None }
     }
 }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
-use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Ownership, Response};
+use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Live, Ownership, Response};
 
 /// An answer on its way out.
 #[derive(Clone, Debug)]
@@ -27,12 +27,14 @@ pub struct Answer {
     pub listing: Option<Listing>,
     /// The body is a part of a log.
     pub import: Option<ImportPart>,
+    /// The body is followed by events, those to come as well.
+    pub live: Option<Live>,
 }
 
 impl Answer {
     const fn of(response: Response) -> Self {
-        let (export, ownership, listing, import) = (None, None, None, None);
-        Self { response, holes: Vec::new(), export, ownership, listing, import }
+        let (export, ownership, listing, import, live) = (None, None, None, None, None);
+        Self { response, holes: Vec::new(), export, ownership, listing, import, live }
     }
 
     /// An error.
@@ -57,6 +59,11 @@ impl Answer {
         let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
         let response = Response { status: 304, headers, body: Vec::new() };
         Self::of(response)
+    }
+
+    /// 101: the connection goes on as a WebSocket.
+    pub const fn switching() -> Self {
+        Self::of(Response { status: 101, headers: Vec::new(), body: Vec::new() })
     }
 
     /// Another status than 200.
@@ -105,7 +112,12 @@ impl Answer {
 
 /// The same request with another `after`, its last parameter.
 pub(super) fn next_link(parsed: &Parsed, after: &str) -> String {
-    let mut out = format!("{}{}", parsed.prefix, parsed.path);
+    link_to(&parsed.path, parsed, after)
+}
+
+/// The same to another path.
+pub(super) fn link_to(path: &str, parsed: &Parsed, after: &str) -> String {
+    let mut out = format!("{}{path}", parsed.prefix);
     let others = parsed.params.iter().filter(|(name, _)| **name != "after");
     let all = others.map(|(name, value)| (*name, value.as_str())).chain([("after", after)]);
     for (index, (name, value)) in all.enumerate() {

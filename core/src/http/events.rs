@@ -1,7 +1,8 @@
 //! Events over HTTP: all of them, one stream, one event.
 //!
-//! Owns the JSON of an event and how filters narrow a list. No filter scans the log: each names a
-//! list of positions (an index), several are intersected list against list, times are bisected.
+//! Owns how filters narrow a list. Refuses to know what an event looks like. No filter scans the
+//! log: each names a list of positions (an index), several are intersected list against list, times
+//! are bisected.
 
 use alloc::format;
 use alloc::rc::Rc;
@@ -10,13 +11,13 @@ use alloc::vec::Vec;
 
 use super::answer::Answer;
 use super::request::Parsed;
+use super::shown::{self, CLOUD_EVENT, CLOUD_EVENTS, Form};
 use crate::decider::AggregateSpec;
 use crate::engine::{
     Access, Engine, Term, find_positions, first_position_at, nth_position, position_of, postings,
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
-use crate::json::push_string;
 use crate::limits::{LIST_LIMIT_DEFAULT, PAGE_BYTES_MAX};
 use crate::read::{Stop, with_records};
 use crate::record::Record;
@@ -26,11 +27,15 @@ use crate::time::Time;
 const READ_POSITIONS: usize = 100;
 
 /// Which positions a list shows: `low <= p <= high`, in one direction.
-struct Range {
-    low: u64,
-    high: u64,
-    descending: bool,
-    limit: u32,
+pub(super) struct Range {
+    /// First position that may be shown.
+    pub low: u64,
+    /// Last one.
+    pub high: u64,
+    /// From high to low.
+    pub descending: bool,
+    /// At most so many are shown.
+    pub limit: u32,
 }
 
 impl Range {
@@ -55,43 +60,68 @@ impl Range {
 }
 
 /// A list under way.
-struct List {
-    body: String,
+pub(super) struct List<'a> {
+    partition: &'a str,
+    form: Form,
+    bytes_max: usize,
+    /// What is shown so far.
+    pub body: String,
     count: u32,
-    last: Option<u64>,
-    more: bool,
+    /// The last position that is shown, or up to which the indexes were looked through.
+    pub last: Option<u64>,
+    /// There may be more behind it.
+    pub more: bool,
 }
 
-impl List {
-    fn new() -> Self {
-        Self { body: String::from("["), count: 0, last: None, more: false }
+impl<'a> List<'a> {
+    /// An empty one, with room for about so many bytes.
+    pub(super) const fn new(partition: &'a str, form: Form, bytes_max: usize) -> Self {
+        Self { partition, form, bytes_max, body: String::new(), count: 0, last: None, more: false }
+    }
+
+    /// That of an answer.
+    fn of(engine: &'a Engine, parsed: &Parsed) -> Self {
+        Self::new(engine.partition(), parsed.form, PAGE_BYTES_MAX)
     }
 
     /// Adds a record while there is room; notes when there is none.
     fn push(&mut self, record: &Record<'_>, limit: u32) {
-        if self.more || self.count >= limit || (self.count > 0 && self.body.len() > PAGE_BYTES_MAX)
+        if self.more || self.count >= limit || (self.count > 0 && self.body.len() > self.bytes_max)
         {
             self.more = true;
             return;
         }
-        if self.count > 0 {
-            self.body.push(',');
+        if self.form != Form::Live {
+            self.body.push(if self.count > 0 { ',' } else { '[' });
         }
-        push_event(&mut self.body, record);
+        shown::push(&mut self.body, self.partition, record, self.form);
         self.count = self.count.saturating_add(1);
         self.last = Some(record.position);
     }
 
     fn answer(mut self, parsed: &Parsed) -> Answer {
-        self.body.push(']');
+        self.body.push_str(if self.count > 0 { "]" } else { "[]" });
         let next = self.last.filter(|_| self.more).map(|last| last.to_string());
-        Answer::json(self.body).next(parsed, next.as_deref())
+        let media = if self.form == Form::Cloud { CLOUD_EVENTS } else { "application/json" };
+        Answer::ok(media, self.body).next(parsed, next.as_deref())
     }
 }
 
 /// `GET /events/stream`.
 pub fn stream(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
-    let mut range = Range::new(parsed, engine.head().position);
+    let range = Range::new(parsed, engine.head().position);
+    let mut list = List::of(engine, parsed);
+    fill(access, parsed, range, &mut list)?;
+    Ok(list.answer(parsed))
+}
+
+/// Fills a list with what the filters let through.
+pub(super) fn fill(
+    access: &mut Access<'_>,
+    parsed: &Parsed,
+    mut range: Range,
+    list: &mut List<'_>,
+) -> Result<(), Stop> {
     let time = |name| parsed.params.get(name).and_then(|value: &String| Time::parse_iso(value));
     if let Some(from) = time("from") {
         range.low = range.low.max(first_position_at(access, from)?);
@@ -108,9 +138,9 @@ pub fn stream(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Resu
         terms.push(Term::correlation(access, id)?);
     }
     if terms.is_empty() {
-        unfiltered(access, parsed, &range)
+        unfiltered(access, &range, list)
     } else {
-        filtered(access, parsed, &range, &terms)
+        filtered(access, &range, &terms, list)
     }
 }
 
@@ -135,11 +165,13 @@ pub fn of_aggregate(
         n if n > count => range.high = 0,
         n => range.low = range.low.max(nth_position(access, &term, n)?),
     }
-    filtered(access, parsed, &range, &[Term::list(term)])
+    let mut list = List::of(engine, parsed);
+    filtered(access, &range, &[Term::list(term)], &mut list)?;
+    Ok(list.answer(parsed))
 }
 
 /// `GET /events/id/{eventId}`.
-pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+pub fn by_id(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
     let position = match ids::position_of_event_id(&parsed.id) {
         Some(position) => Some(position).filter(|&position| position <= access.head()),
         None => position_of(access, &parsed.id)?,
@@ -150,7 +182,7 @@ pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
             with_records(&line, |record| {
                 // One that was given another id goes by that alone.
                 if record.position == position && record.id() == parsed.id {
-                    push_event(&mut body, record);
+                    shown::push(&mut body, engine.partition(), record, parsed.form);
                 }
                 Ok(())
             })?;
@@ -160,7 +192,8 @@ pub fn by_id(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
         let detail = format!("there is no event {}", parsed.id);
         return Ok(Answer::problem(&Problem::new(Code::NotFound, detail)));
     }
-    Ok(Answer::json(body))
+    let media = if parsed.form == Form::Cloud { CLOUD_EVENT } else { "application/json" };
+    Ok(Answer::ok(media, body))
 }
 
 /// The id of the event at a position.
@@ -178,10 +211,9 @@ pub fn id_at(access: &mut Access<'_>, position: u64) -> Result<String, Stop> {
 }
 
 /// A list without filters: commits one after the other.
-fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result<Answer, Stop> {
-    let mut list = List::new();
+fn unfiltered(access: &mut Access<'_>, range: &Range, list: &mut List<'_>) -> Result<(), Stop> {
     if range.low > range.high {
-        return Ok(list.answer(parsed));
+        return Ok(());
     }
     let wanted = range.limit.saturating_add(1);
     if range.descending {
@@ -204,7 +236,7 @@ fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result
             }
         }
         list.more |= list.last.is_some_and(|last| last > range.low);
-        return Ok(list.answer(parsed));
+        return Ok(());
     }
     // The commit that holds the first position may start before it; the others start after it.
     let first = access.commits(&[range.low]);
@@ -218,19 +250,18 @@ fn unfiltered(access: &mut Access<'_>, parsed: &Parsed, range: &Range) -> Result
         })?;
     }
     list.more |= list.last.is_some_and(|last| last < range.high);
-    Ok(list.answer(parsed))
+    Ok(())
 }
 
 /// A list narrowed by indexes.
 fn filtered(
     access: &mut Access<'_>,
-    parsed: &Parsed,
     range: &Range,
     terms: &[Term],
-) -> Result<Answer, Stop> {
-    let mut list = List::new();
+    list: &mut List<'_>,
+) -> Result<(), Stop> {
     if range.low > range.high {
-        return Ok(list.answer(parsed));
+        return Ok(());
     }
     let wanted = range.limit.saturating_add(1);
     let found = find_positions(access, terms, range.low, range.high, range.descending, wanted)?;
@@ -251,7 +282,7 @@ fn filtered(
         list.more = true;
         list.last = Some(looked_to);
     }
-    Ok(list.answer(parsed))
+    Ok(())
 }
 
 /// Reads lines for about as much as a page holds, and takes their positions off `rest`. What is
@@ -274,35 +305,4 @@ fn read_some<'p>(
     }
     let taken = all.get(..lines.len()).unwrap_or_default();
     Ok((taken, lines))
-}
-
-/// The JSON of an event.
-pub fn push_event(out: &mut String, record: &Record<'_>) {
-    let text = |out: &mut String, name: &str, value: Option<&str>| {
-        out.push_str(name);
-        match value {
-            Some(value) => push_string(out, value),
-            None => out.push_str("null"),
-        }
-    };
-    text(out, "{\"id\":", Some(&record.id()));
-    text(out, ",\"aggregateId\":", Some(record.aggregate_id));
-    text(out, ",\"aggregateType\":", Some(record.aggregate_type));
-    text(out, ",\"eventType\":", Some(record.event_type()));
-    out.push_str(",\"data\":");
-    out.push_str(record.data());
-    let time = record.time.to_iso();
-    let version = record.event.version;
-    out.push_str(&format!(
-        ",\"metadata\":{{\"timestamp\":\"{time}\",\"persistedAt\":\"{time}\",\"version\":{version},\
-         \"sequenceNumber\":{version},\"position\":{},\"schemaVersion\":",
-        record.position
-    ));
-    push_string(out, record.schema_version());
-    text(out, ",\"correlationId\":", Some(&record.correlation_id()));
-    text(out, ",\"causationId\":", record.commit.causation_id.as_deref());
-    text(out, ",\"actor\":", record.commit.actor.as_deref());
-    out.push_str(",\"meta\":");
-    out.push_str(record.commit.meta.unwrap_or("{}"));
-    out.push_str("}}");
 }

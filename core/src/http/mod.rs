@@ -12,7 +12,9 @@ mod body;
 mod commands;
 mod effects;
 mod events;
+mod headers;
 mod import;
+mod live;
 mod matching;
 mod openapi;
 mod ownership;
@@ -22,12 +24,14 @@ mod projections;
 mod queries;
 mod request;
 mod routes;
+mod shown;
 mod stats;
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
 pub use import::{is_import, not_empty, too_large};
+pub use live::PAGE;
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
@@ -94,7 +98,8 @@ pub fn handle(
         Action::EventsOf { aggregate } => {
             events::of_aggregate(engine, &mut access, aggregate, parsed)
         }
-        Action::EventById => events::by_id(&mut access, parsed),
+        Action::EventById => events::by_id(engine, &mut access, parsed),
+        Action::Live { .. } => live::answer(engine, &mut access, parsed),
         Action::Effects => effects::list(&mut access, parsed, process),
         Action::Partitions => Ok(partitions::list(parsed)),
         Action::Projections => projections::list(engine, &mut access),

@@ -98,7 +98,8 @@ pub fn index() -> Answer {
         <h1>Foldlog</h1>\n<p>An event-sourcing system: everything here is a fold over one log.</p>\n\
         <ul>\n<li><a href=\"/openapi.json\">/openapi.json</a>: all routes, as OpenAPI 3.1</li>\n\
         <li><a href=\"/health\">/health</a>, <a href=\"/stats\">/stats</a>: how it is</li>\n\
-        <li><a href=\"/events/stream\">/events/stream</a>: what happened</li>\n\
+        <li><a href=\"/events/stream\">/events/stream</a>: what happened; \
+        <a href=\"/events/live?after=0\">/events/live</a>: as it happens</li>\n\
         <li><a href=\"/projections\">/projections</a>: what follows from it</li>\n\
         <li><a href=\"/log/export\">/log/export</a>: the log, as stored</li>\n</ul>\n\
         <p>Try: <code>POST /commands/open-account</code> with \

@@ -1,7 +1,8 @@
 //! A request's parts, checked in the contract's order; the first failure answers.
 //!
-//! Owns: route, method, query, headers, fields; content type, size and JSON are in `body`. Refuses
-//! to read rows: what needs them (keys, preconditions, decisions) comes after, in the engine.
+//! Owns: route, method, query, fields; content type, size and JSON are in `body`, headers in
+//! `headers`. Refuses to read rows: what needs them (keys, preconditions, decisions) comes after, in
+//! the engine.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -10,8 +11,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::body::parse_body;
+use super::headers::check_head;
+pub(super) use super::headers::{Headers, versions};
+use super::live::Start;
 use super::matching::{Matched, find};
 use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
+use super::shown::{self, CLOUD_EVENT, CLOUD_EVENTS, Form};
 use crate::decider::{AggregateSpec, CommandSpec};
 use crate::engine::{Metadata, Preconditions};
 use crate::errors::{Code, Problem};
@@ -46,6 +51,10 @@ pub struct Parsed {
     pub data: String,
     /// A snapshot is taken even if there is one already.
     pub force: bool,
+    /// What events look like in the answer.
+    pub form: Form,
+    /// Where a live answer starts.
+    pub start: Start,
 }
 
 /// Checks a request. Partition is the one that this guest holds.
@@ -61,7 +70,7 @@ pub fn parse(
     };
     let segments = resolve(path);
     let (prefix, segments) = split_partition(&segments, partition)?;
-    let matched = find(routes, segments, request.method)?;
+    let matched = find(routes, segments, super::live::method_of(request))?;
     let (id, second) = path_ids(&matched)?;
     let route = matched.route;
     let params = parse_query(query, route)?;
@@ -78,6 +87,8 @@ pub fn parse(
         metadata: Metadata::default(),
         data: String::new(),
         force: false,
+        form: Form::Json,
+        start: Start::Page,
     };
     let headers = Headers(&request.headers);
     match route.action {
@@ -105,6 +116,11 @@ pub fn parse(
             parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
         }
         Action::LogImport => super::import::check(&headers, request.body)?,
+        Action::EventStream | Action::EventsOf { .. } => {
+            parsed.form = shown::accepted(&headers, CLOUD_EVENTS)?
+        }
+        Action::EventById => parsed.form = shown::accepted(&headers, CLOUD_EVENT)?,
+        Action::Live { socket } => parsed.start = super::live::check(&headers, request, socket)?,
         _ => {
             parsed.known_versions =
                 headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?
@@ -301,76 +317,4 @@ fn fits(kind: ParamKind, value: &str) -> bool {
         ParamKind::Time => Time::parse_iso(value).is_some(),
         ParamKind::OneOf(words) => words.contains(&value),
     }
-}
-
-/// Every header's value, and the size of them all.
-fn check_head(request: &Request<'_>) -> Result<(), Problem> {
-    let mut bytes = request.method.len().saturating_add(request.target.len()).saturating_add(12);
-    for (name, value) in &request.headers {
-        bytes = bytes.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
-        if !value.iter().all(|byte| (b' '..=b'~').contains(byte)) {
-            let shown: String = name.chars().take(64).collect();
-            let detail =
-                format!("header `{shown}` holds something else than visible ASCII and space");
-            return Err(Problem::new(Code::InvalidHeader, detail).text("field", &shown));
-        }
-    }
-    if bytes > limits::HEAD_BYTES_MAX {
-        let detail = format!(
-            "request line and headers have {bytes} bytes; at most {} are read",
-            limits::HEAD_BYTES_MAX
-        );
-        return Err(Problem::new(Code::InvalidHeader, detail)
-            .number("limit", limits::HEAD_BYTES_MAX as u64));
-    }
-    Ok(())
-}
-
-/// Headers by name.
-pub(super) struct Headers<'a>(pub &'a [(&'a str, &'a [u8])]);
-
-impl<'a> Headers<'a> {
-    /// The values of a header, joined by `, ` when it is repeated.
-    pub fn one(&self, name: &str) -> Result<Option<Cow<'a, str>>, Problem> {
-        let mut joined: Option<Cow<'a, str>> = None;
-        for (_, value) in self.0.iter().filter(|(n, _)| *n == name) {
-            let text = core::str::from_utf8(value)
-                .map_err(|_| {
-                    Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII"))
-                })?
-                .trim();
-            joined = Some(match joined {
-                None => Cow::Borrowed(text),
-                Some(before) => Cow::Owned(format!("{before}, {text}")),
-            });
-        }
-        Ok(joined)
-    }
-
-    /// All header names with this prefix, each once, sorted, prefix cut off.
-    pub fn names(&self, prefix: &str) -> Vec<&'a str> {
-        let mut names: Vec<&str> =
-            self.0.iter().filter_map(|(name, _)| name.strip_prefix(prefix)).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-}
-
-/// Versions in an entity-tag list: `"3"`, `W/"3"`, several by commas; `*` gives an empty list.
-pub(super) fn versions(header: &'static str, value: &str) -> Result<Vec<u64>, Problem> {
-    if value == "*" {
-        return Ok(Vec::new());
-    }
-    let version = |tag: &str| {
-        let tag = tag.trim();
-        let digits = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        digits.parse::<u64>().ok().filter(|&n| plain && n <= limits::INTEGER_MAX)
-    };
-    value.split(',').map(version).collect::<Option<Vec<u64>>>().ok_or_else(|| {
-        let detail =
-            format!("header `{header}` must be * or a version in quotes, as ETag gave it: \"3\"");
-        Problem::new(Code::InvalidHeader, detail).text("field", header)
-    })
 }

@@ -15,7 +15,9 @@ use crate::decider::{AggregateSpec, CommandSpec, Serves};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
-use params::{AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, STREAM_PARAMS};
+use params::{
+    AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, LIVE_PARAMS, STREAM_PARAMS,
+};
 pub use params::{Param, ParamKind, travels};
 
 /// One way to address the system.
@@ -69,6 +71,11 @@ pub enum Action {
     EventStream,
     /// Shows one record.
     EventById,
+    /// Follows all records.
+    Live {
+        /// Over a WebSocket.
+        socket: bool,
+    },
     /// Lists the projections' states.
     Projections,
     /// Shows a projection.
@@ -277,9 +284,23 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for projection in &registry.projections {
         routes.extend(projection.path().map(|own| domains::of_list(projection.spec().name, own)));
     }
-    let fixed: [Fixed; 13] = [
+    let fixed: [Fixed; 15] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
         ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
+        (
+            "/events/live",
+            Action::Live { socket: false },
+            "Events as they are stored, as Server-Sent Events: those after a position, or from now on, and then those to come",
+            LIVE_PARAMS,
+            &[],
+        ),
+        (
+            "/events/ws",
+            Action::Live { socket: true },
+            "The same over a WebSocket: one Event as JSON a message",
+            LIVE_PARAMS,
+            &[],
+        ),
         ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
         (
             "/projections/{name}",

@@ -220,6 +220,22 @@ pub struct Outcome {
     pub listing: Option<Listing>,
     /// The body is a part of a log: the answer is the driver's, once it has taken that in.
     pub import: Option<ImportPart>,
+    /// The body is followed by events, those to come as well.
+    pub live: Option<Live>,
+}
+
+/// How an answer goes on that follows the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// What to ask for to get what comes next, but for the position it comes after, which is put
+    /// behind it. The same for all that see the same events.
+    pub target: String,
+    /// Up to this position nothing is left to be shown.
+    pub after: u64,
+    /// The last position there was when this was said.
+    pub head: u64,
+    /// It goes on over a WebSocket.
+    pub socket: bool,
 }
 
 /// Which partitions are to be listed.

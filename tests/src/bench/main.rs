@@ -2,14 +2,15 @@
 //!
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
-//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `partitions`, `effects`,
-//! `sizes`.
+//! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `live`, `partitions`,
+//! `effects`, `sizes`.
 //! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod beside;
 mod effects;
 mod floor;
 mod http;
+mod live;
 mod load;
 mod open;
 mod partitions;
@@ -41,7 +42,7 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 10] = [
+    let sections: [(&str, Section); 11] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
@@ -50,6 +51,7 @@ fn main() -> Result<(), Failure> {
         ("travel", travel::run),
         ("reads", beside::reads),
         ("rebuild", beside::rebuild),
+        ("live", live::run),
         ("partitions", partitions::run),
         ("effects", effects::run),
     ];

@@ -6,7 +6,8 @@
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
 //! (calls to the outside), `sent` (killed around those), `beside` (reads and commands at once),
-//! `large` (a partition that does not fit in memory), `lss` (the file as any SQL tool sees it).
+//! `live` and `live_waits` (who follows), `large` (a partition that does not fit in memory), `lss`
+//! (the file as any SQL tool sees it).
 
 mod load;
 
@@ -28,5 +29,7 @@ mod emails;
 mod sent;
 
 mod beside;
+mod live;
+mod live_waits;
 mod large;
 mod lss;

@@ -1,8 +1,8 @@
 //! HTTP: the contract on all hosts.
 //!
 //! Reading order: `transcript` (a form), `masks` (what may differ), `transcripts` (requests with
-//! their answers), `openapi` (the published contract against all of them), `corpus` and
-//! `bad_input`, `model`, `histories`.
+//! their answers), `openapi` (the published contract against all of them), `cloud_events` (as others
+//! read them), `corpus` and `bad_input`, `model`, `histories`.
 
 mod transcript;
 
@@ -10,6 +10,7 @@ mod masks;
 mod transcripts;
 
 mod openapi;
+mod cloud_events;
 
 mod corpus;
 

@@ -28,6 +28,7 @@ mod effects;
 mod export;
 mod guest;
 mod owner;
+mod plain;
 mod platform;
 mod settings;
 mod sql;
@@ -40,12 +41,12 @@ use foldlog_core::driver::{
 };
 use foldlog_core::errors::Code;
 use foldlog_core::limits::{IMPORT_BYTES_MAX, REPLY_BYTES_MAX};
-use foldlog_core::protocol::{Listing, Response};
 use foldlog_core::settings::{Mail, Settings};
 use js_sys::{Array, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 
 use crate::guest::Module;
+use crate::plain::{effect, plain};
 use crate::platform::{Storage, log_error, now_ms};
 use crate::sql::Connection;
 use crate::world::Platform;
@@ -56,7 +57,8 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| log_error("panic", "", &panic.to_string())));
 }
 
-/// `[deadline_ms, body_bytes_max, import_bytes_max, effect_deadline_ms, reply_bytes_max]`, for
+/// `[deadline_ms, body_bytes_max, import_bytes_max, effect_deadline_ms, reply_bytes_max,
+/// live_heartbeat_ms, live_stall_ms]`, for
 /// entry.mjs. Nothing when a setting is wrong: the objects, which then answer nothing else, say
 /// which.
 #[wasm_bindgen]
@@ -66,10 +68,10 @@ pub fn bounds(env: &JsValue) -> Vec<f64> {
         |_| Vec::new(),
         |settings| {
             let Settings { deadline_ms, body_bytes_max, effect_deadline_ms, .. } = settings;
-            let reply = REPLY_BYTES_MAX as u64;
-            [deadline_ms, body_bytes_max, IMPORT_BYTES_MAX, effect_deadline_ms, reply]
-                .map(export::number)
-                .to_vec()
+            let requests = [deadline_ms, body_bytes_max, IMPORT_BYTES_MAX];
+            let effects = [effect_deadline_ms, REPLY_BYTES_MAX as u64];
+            let live = [settings.live_heartbeat_ms, settings.live_stall_ms];
+            requests.into_iter().chain(effects).chain(live).map(export::number).collect()
         },
     )
 }
@@ -141,22 +143,11 @@ impl Shim {
 
     /// Decides and answers what was pushed: an array per request, in order, of status, headers
     /// (`Name: value`, a line each) and body; then, where there are any, the bounds of an export,
-    /// excluded and included, the listing to fill, and the number to feed an import by.
+    /// excluded and included, the listing to fill, the number to feed an import by, and, at place 8,
+    /// how it goes on with events: what to ask for, after which position, the head, whether over a
+    /// WebSocket.
     pub fn run(&mut self) -> Array {
-        let waiting = core::mem::take(&mut self.waiting);
-        let replies = match &mut self.state {
-            Ok(ready) => {
-                let now = Platform::new().micros();
-                let of = (self.name.as_str(), "worker");
-                ready.partition.supervised(&self.supervision);
-                self.supervision.run(of, waiting, now, |waiting| ready.run(waiting))
-            }
-            Err(detail) => {
-                waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
-            }
-        };
-        self.ended();
-        replies.into_iter().map(plain).collect()
+        self.run_waiting().into_iter().map(plain).collect()
     }
 
     /// A page of an export: its bytes, and the bound after which the next one starts.
@@ -176,6 +167,23 @@ impl Shim {
                 JsValue::NULL
             }
         }
+    }
+
+    /// Position of the last event that was written; nothing while no guest is open.
+    pub fn head(&mut self) -> Option<f64> {
+        let ready = self.state.as_ref().ok()?;
+        ready.partition.head().map(|head| export::number(head.position))
+    }
+
+    /// What comes after a position for those who follow: the bytes to send, and up to where they
+    /// lead. Nothing when the partition can not be read now.
+    pub fn live_page(&mut self, target: &str, after: f64) -> Option<Array> {
+        let page = OwnedRequest::page(target, export::position(after));
+        self.waiting.push(page);
+        let reply = self.run_waiting().into_iter().next()?;
+        let to = reply.live?.after;
+        let bytes = Uint8Array::from(reply.response.body.as_slice());
+        Some(Array::of2(&bytes.into(), &export::number(to).into()))
     }
 
     /// A step of an import: `bytes` of its body, or none. `how` is 0 to go on, 1 when the body has
@@ -252,6 +260,24 @@ impl Shim {
 }
 
 impl Shim {
+    /// Runs what was pushed.
+    fn run_waiting(&mut self) -> Vec<Reply> {
+        let waiting = core::mem::take(&mut self.waiting);
+        let replies = match &mut self.state {
+            Ok(ready) => {
+                let now = Platform::new().micros();
+                let of = (self.name.as_str(), "worker");
+                ready.partition.supervised(&self.supervision);
+                self.supervision.run(of, waiting, now, |waiting| ready.run(waiting))
+            }
+            Err(detail) => {
+                waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
+            }
+        };
+        self.ended();
+        replies
+    }
+
     /// Something was tried, or left. What does not open is tried again by the alarm.
     fn ended(&mut self) {
         let Ok(ready) = &mut self.state else { return };
@@ -329,39 +355,4 @@ impl Ready {
     fn connection(&mut self) -> &mut Connection {
         self.partition.store().connection()
     }
-}
-
-fn plain(reply: Reply) -> Array {
-    let mut head = String::with_capacity(256);
-    for (name, value) in &reply.response.headers {
-        if !head.is_empty() {
-            head.push('\n');
-        }
-        head.push_str(name);
-        head.push_str(": ");
-        head.push_str(value);
-    }
-    let body = Uint8Array::from(reply.response.body.as_slice());
-    let plain = Array::of3(&reply.response.status.into(), &head.into(), &body.into());
-    if let Some(bounds) = reply.export {
-        plain.push(&export::number(bounds.after).into());
-        plain.push(&export::number(bounds.to).into());
-    }
-    if let Some(Listing { after, limit, link }) = reply.listing {
-        plain.set(5, Array::of3(&after.into(), &limit.into(), &link.into()).into());
-    }
-    if let Some(token) = reply.import {
-        plain.set(6, export::number(token).into());
-    }
-    plain
-}
-
-/// Body and `Link` header, empty at the end, of a list of these partitions: see
-/// [`Listing::fill`].
-#[wasm_bindgen]
-pub fn listed(after: String, limit: u32, link: String, names: Vec<String>) -> Array {
-    let mut response = Response { status: 200, headers: Vec::new(), body: Vec::new() };
-    Listing { after, limit, link }.fill(&mut response, &names);
-    let link = response.headers.pop().map(|(_, link)| link).unwrap_or_default();
-    Array::of2(&String::from_utf8_lossy(&response.body).as_ref().into(), &link.into())
 }

@@ -68,19 +68,33 @@ pub(super) const AFTER_KEY: Param =
 pub(super) const ORDER: Param =
     Param { name: "order", kind: ParamKind::Order, doc: "By position; ascending when left out" };
 
-pub(super) const STREAM_PARAMS: &[Param] = &[
-    LIMIT,
-    AFTER,
-    ORDER,
-    Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" },
-    Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" },
+const TYPE: Param = Param { name: "type", kind: ParamKind::Text, doc: "Only events of this type" };
+const CATEGORY: Param =
+    Param { name: "category", kind: ParamKind::Text, doc: "Only events of this aggregate type" };
+const CORRELATION: Param = Param {
+    name: "correlationId",
+    kind: ParamKind::Text,
+    doc: "Only events of this correlation id",
+};
+const FROM: Param =
+    Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" };
+const TO: Param =
+    Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" };
+
+pub(super) const STREAM_PARAMS: &[Param] =
+    &[LIMIT, AFTER, ORDER, TYPE, CATEGORY, CORRELATION, FROM, TO];
+
+pub(super) const LIVE_PARAMS: &[Param] = &[
     Param {
-        name: "correlationId",
-        kind: ParamKind::Text,
-        doc: "Only events of this correlation id",
+        name: "after",
+        kind: ParamKind::Position,
+        doc: "First those stored after this position; when left out, only events to come",
     },
-    Param { name: "from", kind: ParamKind::Time, doc: "Only events recorded then or later" },
-    Param { name: "to", kind: ParamKind::Time, doc: "Only events recorded then or earlier" },
+    TYPE,
+    CATEGORY,
+    CORRELATION,
+    FROM,
+    TO,
 ];
 
 pub(super) const EVENTS_OF_PARAMS: &[Param] = &[
