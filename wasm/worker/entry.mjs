@@ -65,8 +65,6 @@ export default {
   },
 };
 
-}
-
 // ---------------------------------------------------------------- the object: one partition
 
 export class Partition extends DurableObject {

@@ -46,7 +46,7 @@ use js_sys::{Array, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
 
 use crate::guest::Module;
-use crate::plain::{effect, plain};
+use crate::plain::plain;
 use crate::platform::{Storage, log_error, now_ms};
 use crate::sql::Connection;
 use crate::world::Platform;

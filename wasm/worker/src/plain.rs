@@ -3,7 +3,7 @@
 //! Owns which place of an array holds what. Refuses to know who asked.
 
 use foldlog_core::driver::Reply;
-use foldlog_core::protocol::{EffectCall, Listing, Response};
+use foldlog_core::protocol::{Listing, Response};
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -38,12 +38,6 @@ pub fn plain(reply: Reply) -> Array {
         plain.set(8, Array::of4(&target, &after.into(), &head.into(), &socket).into());
     }
     plain
-}
-
-/// An effect, as [`crate::Shim::take_effects`] says.
-pub fn effect(effect: &EffectCall) -> Array {
-    let EffectCall { position, n, kind, data, .. } = effect;
-    Array::of4(&export::number(*position).into(), &(*n).into(), &kind.into(), &data.into())
 }
 
 /// Body and `Link` header, empty at the end, of a list of these partitions: see
