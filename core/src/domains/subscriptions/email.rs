@@ -68,6 +68,7 @@ pub enum EmailEvent {
 
 /// How far an email has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EmailState {
     /// `pending`, `succeeded` or `dropped`.
     pub status: String,

@@ -70,6 +70,7 @@ pub enum SubscriptionEvent {
 
 /// What a subscription is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SubscriptionState {
     /// What was ordered.
     pub plan: String,
