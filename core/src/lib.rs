@@ -13,7 +13,7 @@
 //!
 //! # Where to start
 //!
-//! 1. Nouns: [`ids`], [`limits`], [`errors`], [`commit`], [`record`].
+//! 1. Nouns: [`ids`], [`limits`], [`errors`], [`targets`], [`commit`], [`record`].
 //! 2. Pure functions: [`decider`], [`projection`], [`process`], [`upcast`], [`chain`].
 //! 3. [`engine`]: propose, commit, fold, checkpoint. Its first lines are the law of use.
 //! 4. [`domains`]: the bank; issues and executions.
@@ -44,6 +44,7 @@ pub mod json;
 pub mod fields;
 pub mod errors;
 pub mod settings;
+pub mod targets;
 pub mod commit;
 pub mod record;
 pub mod tagged;

@@ -15,6 +15,8 @@ mod sim;
 
 mod http;
 
+mod targets;
+
 mod hosts;
 
 mod own_domain;
