@@ -19,7 +19,7 @@
 //! 4. [`domains`]: the bank; issues and executions.
 //! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
 //! 6. [`protocol`] and [`guest`]: the messages, and the object that answers them.
-//! 7. [`driver`]: what both hosts do with a guest and a store.
+//! 7. [`driver`]: what both hosts do with a guest and a store; [`webhook`]: how they sign.
 //! 8. [`testing`]: given, when, then, for domains.
 #![no_std]
 #![cfg_attr(
@@ -62,4 +62,5 @@ pub mod http;
 pub mod protocol;
 pub mod guest;
 pub mod driver;
+pub mod webhook;
 pub mod testing;

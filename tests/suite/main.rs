@@ -17,6 +17,8 @@ mod http;
 
 mod targets;
 
+mod webhooks;
+
 mod hosts;
 
 mod own_domain;
