@@ -9,10 +9,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::errors::{Code, Problem};
-use crate::ids::{is_email, is_header_id, is_id};
+use crate::ids::{is_email, is_header_id, is_id, is_topic};
 use crate::json;
 use crate::limits::{
     EMAIL_CHARS_MAX, EVENT_IDS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX,
+    TOPIC_CHARS_MAX, TOPIC_TYPES_MAX,
 };
 
 /// One field of a body.
@@ -51,6 +52,10 @@ pub enum FieldKind {
     },
     /// `true` or `false`.
     Flag,
+    /// A topic's name: `[a-z][a-z0-9._-]{0,63}`, not `evt`.
+    Topic,
+    /// A list of schemas, each with an event type. What is wrong within is for the decision to say.
+    Schemas,
     /// Text of at most so many characters.
     Text {
         /// Most characters.
@@ -176,6 +181,8 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             (1..=count_max).contains(&all.len()) && all.iter().all(|text| is_email(text))
         }),
         FieldKind::Flag => matches!(token, "true" | "false"),
+        FieldKind::Topic => json::string(token).is_some_and(|text| is_topic(&text)),
+        FieldKind::Schemas => token.starts_with('['),
         FieldKind::Text { chars_max } => {
             json::string(token).is_some_and(|text| text.chars().count() <= chars_max)
         }
@@ -194,6 +201,8 @@ fn invalid(field: &Field) -> Problem {
         FieldKind::Text { chars_max } => chars_max as u64,
         FieldKind::Email => EMAIL_CHARS_MAX as u64,
         FieldKind::Emails { count_max } => count_max as u64,
+        FieldKind::Topic => TOPIC_CHARS_MAX as u64,
+        FieldKind::Schemas => TOPIC_TYPES_MAX as u64,
         FieldKind::Flag => return problem,
     };
     problem.number("limit", limit)
@@ -235,6 +244,10 @@ fn expectation(kind: FieldKind) -> String {
             "a list of 1 to {count_max} email addresses, each of at most {EMAIL_CHARS_MAX} characters"
         ),
         FieldKind::Flag => "true or false".into(),
+        FieldKind::Topic => format!(
+            "a string of 1 to {TOPIC_CHARS_MAX} characters from a-z 0-9 . _ -, starting with a-z, other than evt"
+        ),
+        FieldKind::Schemas => format!("a list of 1 to {TOPIC_TYPES_MAX} schemas"),
         FieldKind::Text { chars_max } => format!("a string of at most {chars_max} characters"),
     }
 }
@@ -262,6 +275,10 @@ pub fn schema(field: &Field) -> String {
             out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{count_max},\"items\":{EMAIL_SCHEMA}}}"));
         }
         FieldKind::Flag => out.push_str("{\"type\":\"boolean\""),
+        FieldKind::Topic => out.push_str(
+            "{\"type\":\"string\",\"pattern\":\"^[a-z][a-z0-9._-]{0,63}$\",\"not\":{\"const\":\"evt\"}",
+        ),
+        FieldKind::Schemas => out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{TOPIC_TYPES_MAX},\"items\":{{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{{\"type\":{{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._:-]{{1,128}}$\"}}}}}}")),
         FieldKind::Text { chars_max } => {
             out.push_str(&format!("{{\"type\":\"string\",\"maxLength\":{chars_max}"));
         }

@@ -2,12 +2,16 @@
 //!
 //! Owns the character sets and lengths of HTTP's ids, partition names and stream names, and the
 //! spelling of generated event ids. Refuses to know what any of them names.
+//!
+//! Invariant: the id of a published event follows from its topic and its number there, so it is not
+//! stored; that of any other event follows from its position, unless its caller gave it one.
 
 use alloc::format;
 use alloc::string::String;
 
 use crate::limits::{
     EMAIL_CHARS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX, PARTITION_CHARS_MAX,
+    TOPIC_CHARS_MAX,
 };
 
 /// `[A-Za-z0-9._:-]{1,128}`, and not a path's `.` or `..`.
@@ -57,6 +61,38 @@ pub fn position_of_event_id(id: &str) -> Option<u64> {
     let padded = digits.len() == 3 || (digits.len() > 3 && !digits.starts_with('0'));
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     digits.parse().ok().filter(|n| padded && plain && (1..=INTEGER_MAX).contains(n))
+}
+
+/// Type of the streams that events are published to. Their id is the topic's name.
+pub const TOPIC: &str = "Topic";
+
+/// Type of the streams that say what may be published to a topic. Their id is its name too.
+pub const TOPIC_DEFINITION: &str = "TopicDefinition";
+
+/// `[a-z][a-z0-9._-]{0,63}`, and not `evt`: event ids of that form name positions.
+pub fn is_topic(text: &str) -> bool {
+    let allowed =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+    (1..=TOPIC_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(allowed)
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text != "evt"
+}
+
+/// The id of an event that was given none.
+pub fn made_event_id(stream: &str, version: u64, position: u64) -> String {
+    match split_stream(stream) {
+        Some((TOPIC, topic)) => format!("{topic}-{version}"),
+        _ => event_id(position),
+    }
+}
+
+/// Topic and number of an event's id that has the form of a published one's.
+pub fn published(id: &str) -> Option<(&str, u64)> {
+    let (topic, digits) = id.rsplit_once('-')?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+    let number = digits.parse().ok().filter(|n| plain && (1..=INTEGER_MAX).contains(n))?;
+    is_topic(topic).then_some((topic, number))
 }
 
 /// An id for what its creator gave none: a UUID of version 4, made of these 16 bytes.
@@ -127,6 +163,29 @@ mod tests {
         let counted = core::array::from_fn(|n| u8::try_from(n).expect("below 16"));
         assert_eq!(uuid(counted), "00010203-0405-4607-8809-0a0b0c0d0e0f");
         assert!(is_id(&uuid(counted)));
+    }
+
+    #[test]
+    fn published_events_go_by_topic_and_number() {
+        assert_eq!(made_event_id("Topic:user-events", 3, 70), "user-events-3");
+        assert_eq!(made_event_id("Topics:user-events", 3, 70), "evt-070");
+        for (id, found) in [
+            ("user-events-3", Some(("user-events", 3))),
+            ("a-1", Some(("a", 1))),
+            ("a.b_c-d-120", Some(("a.b_c-d", 120))),
+            ("a-0", None),
+            ("a-01", None),
+            ("a--1", Some(("a-", 1))),
+            ("a-", None),
+            ("a", None),
+            ("evt-7", None),
+            ("A-7", None),
+            ("1a-7", None),
+            ("a-99999999999999999999", None),
+        ] {
+            assert_eq!(published(id), found, "{id}");
+        }
+        assert!(is_topic(&"a".repeat(64)) && !is_topic(&"a".repeat(65)) && !is_topic(""));
     }
 
     #[test]

@@ -14,9 +14,9 @@
 //! # Where to start
 //!
 //! 1. Nouns: [`ids`], [`limits`], [`errors`], [`targets`], [`commit`], [`record`].
-//! 2. Pure functions: [`decider`], [`projection`], [`process`], [`upcast`], [`chain`].
+//! 2. Pure functions: [`decider`], [`projection`], [`process`], [`upcast`], [`chain`], [`schema`].
 //! 3. [`engine`]: propose, commit, fold, checkpoint. Its first lines are the law of use.
-//! 4. [`domains`]: the bank; issues and executions.
+//! 4. [`domains`]: the bank; issues and executions; subscriptions; topics.
 //! 5. [`http`]: the route table, requests to inputs, outcomes to answers.
 //! 6. [`protocol`] and [`guest`]: the messages, and the object that answers them.
 //! 7. [`driver`]: what both hosts do with a guest and a store; [`webhook`]: how they sign.

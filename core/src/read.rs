@@ -141,6 +141,12 @@ impl<'a, 'e> Reader<'a, 'e> {
         postings::before(self.access, self.access.postings_view(), &term, before, limit)
     }
 
+    /// How many events a stream has.
+    pub fn stream_count(&mut self, aggregate_type: &str, id: &str) -> Result<u64, Stop> {
+        let term = postings::stream_term(&ids::stream_name(aggregate_type, id));
+        postings::count(self.access, self.access.postings_view(), &term)
+    }
+
     /// Calls `each` with the record at each position.
     pub fn records(
         &mut self,

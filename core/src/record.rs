@@ -119,7 +119,7 @@ impl<'a> Record<'a> {
         self.event
             .id
             .as_deref()
-            .map_or_else(|| Cow::Owned(ids::event_id(self.position)), Cow::Borrowed)
+            .map_or_else(|| Cow::Owned(made_id(self.event, self.position)), Cow::Borrowed)
     }
 
     /// The event's type.
@@ -148,9 +148,13 @@ impl<'a> Record<'a> {
 
 /// The id of a commit's first event.
 pub fn first_event_id<'a>(commit: &'a Commit<'a>) -> Cow<'a, str> {
-    let given = commit.events.first().and_then(|event| event.id.as_deref());
-    given.map_or_else(
-        || Cow::<str>::Owned(String::from(&ids::event_id(commit.position))),
-        Cow::Borrowed,
-    )
+    let first = commit.events.first();
+    let made = || first.map_or_else(String::new, |event| made_id(event, commit.position));
+    let given = first.and_then(|event| event.id.as_deref());
+    given.map_or_else(|| Cow::Owned(made()), Cow::Borrowed)
+}
+
+/// The id of an event at a position that was given none.
+pub fn made_id(event: &Event<'_>, position: u64) -> String {
+    ids::made_event_id(&event.stream, event.version, position)
 }

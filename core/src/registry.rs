@@ -12,6 +12,7 @@ use crate::decider::{
     self, Aggregate, AggregateSpec, AnyAggregate, CommandKind, CommandSpec, Serves,
 };
 use crate::domains;
+use crate::ids;
 use crate::process::{self, AnyProcessManager, ProcessManager};
 use crate::projection::{self, AnyProjection, Projection};
 use crate::upcast;
@@ -48,6 +49,7 @@ impl Registry {
         domains::bank::register(&mut registry);
         domains::issues::register(&mut registry);
         domains::subscriptions::register(&mut registry);
+        domains::topics::register(&mut registry);
         #[cfg(feature = "faults")]
         domains::faults::register(&mut registry);
         registry
@@ -90,6 +92,9 @@ impl Registry {
                 return Err(format!("the aggregate name `{}` is reserved", spec.name));
             }
             let starts = spec.aggregate_type.starts_with(|c: char| c.is_ascii_uppercase());
+            if spec.aggregate_type == ids::TOPIC {
+                return Err("the type `Topic` is that of published events".into());
+            }
             if !starts || spec.aggregate_type.contains(':') {
                 return Err(format!(
                     "the type `{}` must start with A-Z and hold no colon",

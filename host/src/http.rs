@@ -149,7 +149,9 @@ impl Server {
             let (reply, close) = answer.await;
             return self.response(&name, reply, close);
         }
-        let (body, close) = match body::read(body, self.body_bytes_max, expects_continue).await {
+        let (method, target) = (&request.method, &request.target);
+        let limit = foldlog_core::http::body_bytes_max(method, target, self.body_bytes_max);
+        let (body, close) = match body::read(body, limit, expects_continue).await {
             Received::Complete(body) => (body, false),
             Received::Unread => (OwnedBody::TooLarge, true),
             Received::Late => return unread(StatusCode::REQUEST_TIMEOUT),

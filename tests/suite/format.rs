@@ -8,6 +8,7 @@ mod changed;
 mod damage;
 mod golden;
 mod issues;
+mod topics;
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -51,7 +51,7 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 12, "blocks for a running host");
+    assert_eq!(run, 13, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,

@@ -14,7 +14,7 @@ import {
 import { drop, feed, unreadBody } from "./import.mjs";
 import { Shim, listed } from "./index.js";
 import { Live } from "./live.mjs";
-import { isImport, partitionName, pathOf } from "./paths.mjs";
+import { isImport, isPublication, partitionName, pathOf } from "./paths.mjs";
 import { generation, limits, rust } from "./rust.mjs";
 
 export { Directory } from "./directory.mjs";
@@ -89,11 +89,13 @@ export class Partition extends DurableObject {
 
   async fetch(request) {
     const { method, url } = request;
-    const { bodyBytesMax, importBytesMax } = limits(this.env);
+    const { bodyBytesMax, publishBytesMax, importBytesMax } = limits(this.env);
     let read;
     try {
-      if (isImport(method, pathOf(url))) read = unreadBody(request, importBytesMax);
-      else read = { body: await readBody(request, bodyBytesMax) };
+      const path = pathOf(url);
+      const bytesMax = isPublication(method, path) ? publishBytesMax : bodyBytesMax;
+      if (isImport(method, path)) read = unreadBody(request, importBytesMax);
+      else read = { body: await readBody(request, bytesMax) };
     } catch {
       // The client is gone: it hears nothing of this, and nothing is done.
       const title = "The body is not one well-formed JSON text";

@@ -3,6 +3,7 @@
 // Owns reading it as the guest does. Refuses to know routes but the one whose body is read late.
 
 const PARTITION = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const PUBLICATION = /^(\/p\/[^/]*)?\/events$/;
 const IMPORT = /^(\/p\/[^/]*)?\/log\/import$/;
 
 // `/p/{partition}/…`, else `main`: a name that can not be one is answered by the guest there.
@@ -29,4 +30,9 @@ function resolved(path) {
 // Whether this is the request whose body is read when the guest asks for it.
 export function isImport(method, path) {
   return method === "POST" && IMPORT.test(path);
+}
+
+// Whether this is a request whose body may be longer than others.
+export function isPublication(method, path) {
+  return method === "POST" && PUBLICATION.test(path);
 }

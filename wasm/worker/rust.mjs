@@ -31,11 +31,12 @@ let limitsRead;
 export function limits(env) {
   if (limitsRead === undefined) {
     const [
-      deadlineMs = 10_000, bodyBytesMax = 0, importBytesMax = 0, effectMs = 0, replyBytesMax = 0,
-      liveHeartbeatMs = 15_000, liveStallMs = 30_000,
+      deadlineMs = 10_000, bodyBytesMax = 0, publishBytesMax = 0, importBytesMax = 0, effectMs = 0,
+      replyBytesMax = 0, liveHeartbeatMs = 15_000, liveStallMs = 30_000,
     ] = rust(() => bounds(env));
     limitsRead = {
-      deadlineMs, bodyBytesMax, importBytesMax, effectMs, replyBytesMax, liveHeartbeatMs, liveStallMs,
+      deadlineMs, bodyBytesMax, publishBytesMax, importBytesMax, effectMs, replyBytesMax,
+      liveHeartbeatMs, liveStallMs,
     };
   }
   return limitsRead;

@@ -7,3 +7,4 @@ pub mod bank;
 pub mod faults;
 pub mod issues;
 pub mod subscriptions;
+pub mod topics;

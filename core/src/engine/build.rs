@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::access::Access;
 use super::apply::{self, FoldStop};
 use super::propose::{Answered, CommandInput, answered};
+use super::publish::Published;
 use super::react::{self, Reacting};
 use super::streams::{Blocked, StreamRow};
 use super::{Engine, Fault, ViewId, pending, repeats};
@@ -33,6 +34,8 @@ pub(super) struct Made {
     pub events: NewEvents,
     /// Of other streams.
     pub appended: Vec<Appended>,
+    /// Of topics, by a publication; nothing else is made then.
+    pub published: Vec<Published>,
     /// Version of the own stream before.
     pub version: u64,
     /// What the decision drew.
@@ -147,6 +150,7 @@ impl Engine {
     ) -> Result<Result<Vec<commit::Event<'m>>, Problem>, Stop> {
         let mut events: Vec<commit::Event<'m>> =
             Vec::with_capacity(made.events.len().saturating_add(made.appended.len()));
+        self.place_published(access, &made.published, &mut events)?;
         for ((event_type, data), version) in
             made.events.iter().zip(made.version.saturating_add(1)..)
         {
@@ -208,11 +212,13 @@ impl Engine {
 
     fn command<'a>(&self, input: &CommandInput<'a>) -> commit::Command<'a> {
         let key = input.metadata.key.as_ref();
+        // The events of a publication are its payload.
+        let told = !input.data.is_empty();
         commit::Command {
             name: Cow::Borrowed(input.command.name),
             version: input.command.version,
-            data: self.record_commands.then_some(input.data),
-            sha256: (!self.record_commands)
+            data: (self.record_commands && told).then_some(input.data),
+            sha256: (!self.record_commands && told)
                 .then(|| Cow::Owned(hex(&sha256(&[input.data.as_bytes()])))),
             key: key.map(|(key, _)| Cow::Owned(key.clone())),
             request: key.map(|(_, request)| Cow::Owned(hex(request))),

@@ -25,11 +25,13 @@ mod overlay;
 mod pending;
 pub mod postings;
 mod propose;
+mod publish;
 mod react;
 mod refold;
 mod rebuild;
 mod repeats;
 mod retry;
+mod schemas;
 mod search;
 mod settle;
 pub mod snapshots;
@@ -54,11 +56,13 @@ pub use open::{OpenError, Resting, resting};
 pub use propose::{
     Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
 };
+pub use publish::Published;
 pub use react::LIST_PARTITION;
 pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
-pub use repeats::{position_of, reserved};
-pub use search::{Found, Term, find_positions, first_position_at, nth_position};
+pub use repeats::{given_ids, reserved};
+pub use schemas::TopicSchemas;
+pub use search::{Found, Term, find_positions, first_position_at, nth_position, position_of_event};
 pub use streams::{Blocked, StreamRow, typed_state};
 pub use supplied::Supplied;
 pub use views::ViewState;
@@ -207,6 +211,8 @@ pub struct Engine {
     faults: BTreeMap<ViewId, Fault>,
     /// Rows of generations of no use, to be deleted by the next checkpoint.
     trimmed: rebuild::Trimmed,
+    /// Schemas of topics that were compiled.
+    compiled: schemas::Compiled,
 }
 
 /// A genesis that is not stored yet.

@@ -105,6 +105,7 @@ impl Engine {
             quarantined: open.quarantined.clone(),
             faults: BTreeMap::new(),
             trimmed: super::rebuild::Trimmed::default(),
+            compiled: super::schemas::Compiled::default(),
         };
         let behind = engine.slices_due(fold_after);
         let serving = engine.views.serving(fold_after);

@@ -23,6 +23,7 @@ use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::protocol::Stamp;
 use crate::read::Stop;
+use crate::record::made_id;
 use crate::time::Time;
 
 /// A client's command, parsed and checked.
@@ -90,6 +91,8 @@ pub struct Answered {
     pub aggregate_type: String,
     /// Id of the stream.
     pub id: String,
+    /// When it was recorded.
+    pub time: Time,
     /// The stream came into being.
     pub created: bool,
     /// The stream's version after it.
@@ -291,6 +294,7 @@ impl Engine {
             Ok(events) if events.is_empty() => Decided::Nothing(Answered {
                 aggregate_type: input.aggregate.aggregate_type.into(),
                 id: input.id.into(),
+                time: self.now(input.stamp),
                 created: false,
                 version,
                 position: self.head.position,
@@ -298,7 +302,10 @@ impl Engine {
                 events: Vec::new(),
             })
             .into(),
-            Ok(events) => Verdict::Made(Made { events, appended, version, entropy, silent: false }),
+            Ok(events) => {
+                let published = Vec::new();
+                Verdict::Made(Made { events, appended, published, version, entropy, silent: false })
+            }
         })
     }
 }
@@ -375,7 +382,7 @@ pub fn answered(commit: &Commit<'_>) -> Result<Answered, Stop> {
     let own = commit.events.iter().filter(|event| event.stream == first.stream);
     let events =
         commit.events.iter().zip(commit.position..).map(|(event, position)| AnsweredEvent {
-            id: event.id.as_deref().map_or_else(|| ids::event_id(position), ToString::to_string),
+            id: event.id.as_deref().map_or_else(|| made_id(event, position), ToString::to_string),
             event_type: event.event_type.to_string(),
             version: event.version,
             position,
@@ -383,6 +390,7 @@ pub fn answered(commit: &Commit<'_>) -> Result<Answered, Stop> {
     Ok(Answered {
         aggregate_type: aggregate_type.into(),
         id: id.into(),
+        time: Time::parse_iso(&commit.time).unwrap_or_default(),
         created: first.version == 1,
         version: own.map(|event| event.version).max().unwrap_or_default(),
         position: commit.last_position(),

@@ -4,7 +4,7 @@
 //! Both look things up in rows and answer from the stored commit. Refuses to decide anything.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::Engine;
@@ -25,6 +25,21 @@ fn unreadable() -> Stop {
 pub fn position_of(access: &mut Access<'_>, id: &str) -> Result<Option<u64>, Stop> {
     let Some(bytes) = access.row(IDEMPOTENCY, &event_row(id))? else { return Ok(None) };
     postcard::from_bytes(&bytes).map(Some).map_err(|e| Stop::Fault(e.to_string()))
+}
+
+/// Ids that callers gave to events, which start with `prefix`, beyond `after`; fewer than `limit`
+/// means no more.
+pub fn given_ids(
+    access: &mut Access<'_>,
+    prefix: &str,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<String>, Stop> {
+    let after = if after.is_empty() { Vec::new() } else { event_row(after) };
+    let rows = access.range(IDEMPOTENCY, &event_row(prefix), &after, limit)?;
+    // The first byte of the key says what kind of row it is.
+    let ids = rows.iter().filter_map(|(key, _)| key.get(1..));
+    Ok(ids.map(|id| String::from_utf8_lossy(id).into_owned()).collect())
 }
 
 /// Ids that only the log gives.
@@ -96,11 +111,17 @@ impl Engine {
         if let Some(problem) = wanted.iter().find_map(|id| reserved("eventIds", id)) {
             return refused(problem);
         }
+        let of_topics: Vec<_> = wanted.iter().map(|id| self.of_topic(access, id)).collect();
         let positions: Vec<_> = wanted.iter().map(|id| position_of(access, id)).collect();
+        for of_topic in of_topics {
+            if let Some(problem) = of_topic? {
+                return refused(problem);
+            }
+        }
         let positions = positions.into_iter().collect::<Result<Vec<_>, _>>()?;
         let known = wanted.iter().zip(&positions).find(|(_, position)| position.is_some());
         let Some((id, _)) = known else { return Ok(None) };
-        let conflict = |detail: alloc::string::String| {
+        let conflict = |detail: String| {
             Problem::new(Code::AlreadyExists, detail).text("field", "eventIds").text("eventId", id)
         };
         let Some(positions) = positions.into_iter().collect::<Option<Vec<u64>>>() else {
@@ -108,6 +129,20 @@ impl Engine {
             return refused(conflict(detail));
         };
         Ok(Some(Decided::Known(all_of(access, positions)?)))
+    }
+}
+
+impl Engine {
+    /// Ids that only an existing topic gives.
+    fn of_topic(&self, access: &mut Access<'_>, id: &str) -> Attempt<Option<Problem>> {
+        let Some((topic, _)) = ids::published(id) else { return Ok(None) };
+        let there = self.stream_version(access, ids::TOPIC_DEFINITION, topic)? > 0;
+        Ok(there.then(|| {
+            let detail =
+                format!("event ids of the form {topic}-<number> are given by topic {topic}");
+            let problem = Problem::new(Code::ReservedId, detail).text("field", "eventIds");
+            problem.text("eventId", id)
+        }))
     }
 }
 

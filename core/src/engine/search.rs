@@ -42,10 +42,7 @@ impl Term {
     /// an id names its commit itself.
     pub fn correlation(access: &mut Access<'_>, id: &str) -> Result<Self, Stop> {
         let mut term = Self::list(postings::correlation_term(id));
-        let named = match ids::position_of_event_id(id) {
-            Some(position) => Some(position).filter(|&position| position <= access.head()),
-            None => position_of(access, id)?,
-        };
+        let named = position_of_event(access, id)?;
         if let Some(position) = named {
             for line in access.commits(&[position])? {
                 let commit = Commit::parse(&line)
@@ -86,6 +83,22 @@ impl Term {
         }
         Ok(found)
     }
+}
+
+/// Where an event is, by its id: one that was made, or one that its caller gave. Of an id that is
+/// made of a position, whoever reads that finds out whether the event goes by it.
+pub fn position_of_event(access: &mut Access<'_>, id: &str) -> Result<Option<u64>, Stop> {
+    if let Some(position) = ids::position_of_event_id(id) {
+        return Ok(Some(position).filter(|&position| position <= access.head()));
+    }
+    if let Some((topic, number)) = ids::published(id) {
+        let term = postings::stream_term(&ids::stream_name(ids::TOPIC, topic));
+        // A topic whose name such an id has can not come into being.
+        if postings::count(access, POSTINGS, &term)? >= number {
+            return nth_position(access, &term, number).map(Some);
+        }
+    }
+    position_of(access, id)
 }
 
 /// Positions that are in all lists, within `low..=high`, at most `limit`.

@@ -23,14 +23,13 @@ use super::{Doing, Engine, doing, done, react};
 use crate::commit::{Cause, Commit};
 use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::{Code, Problem};
-use crate::ids;
 use crate::limits::{
     EFFECT_ATTEMPTS_MAX, EFFECT_ERROR_CHARS_MAX, EFFECT_RETRY_MS, EFFECT_RETRY_MS_MAX,
 };
 use crate::process::{DROPPED, EMAIL, Ended, FAILED, SUCCEEDED, SYSTEM};
 use crate::protocol::{EffectCall, EffectResult, Stamp};
 use crate::read::Stop;
-use crate::record::first_event_id;
+use crate::record::{first_event_id, made_id};
 use crate::time::Time;
 
 /// Streams of the system, as the parts of the engine that place events know aggregates.
@@ -81,7 +80,8 @@ pub(super) fn asked<T>(
     let reaction = recorded.iter().find(|reaction| reaction.n == which.1);
     let reaction = reaction.ok_or_else(|| broken("its commit does not have it"))?;
     let event = usize::try_from(reaction.event).unwrap_or(usize::MAX);
-    let id = commit.events.get(event).and_then(|event| event.id.as_deref());
+    let event = commit.events.get(event);
+    let id = event.and_then(|event| event.id.as_deref());
     let at = commit.position.saturating_add(reaction.event.into());
     let correlation = match &commit.correlation_id {
         Some(id) => id.to_string(),
@@ -89,7 +89,10 @@ pub(super) fn asked<T>(
     };
     let metadata = Metadata {
         correlation_id: Some(correlation),
-        causation_id: Some(id.map_or_else(|| ids::event_id(at), ToString::to_string)),
+        causation_id: match (id, event) {
+            (Some(id), _) => Some(id.to_string()),
+            (None, event) => event.map(|event| made_id(event, at)),
+        },
         traceparent: commit.traceparent.as_deref().map(ToString::to_string),
         ..Metadata::default()
     };
@@ -129,7 +132,9 @@ impl Engine {
         // The log says that its manager was not told.
         let unheard = silent.as_ref().map(|why| react::unheard(manager, why));
         let appended = unheard.into_iter().collect();
-        let made = Made { events, appended, version, entropy, silent: silent.is_some() };
+        let published = Vec::new();
+        let silent = silent.is_some();
+        let made = Made { events, appended, published, version, entropy, silent };
         self.proposed(access, &input, made)
     }
 

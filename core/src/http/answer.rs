@@ -100,9 +100,16 @@ impl Answer {
     /// Adds the link to the next page, when there is one.
     #[must_use]
     pub fn next(self, parsed: &Parsed, after: Option<&str>) -> Self {
+        self.next_by(parsed, "after", after)
+    }
+
+    /// The same where another parameter than `after` tells where a page starts.
+    #[must_use]
+    pub fn next_by(self, parsed: &Parsed, by: &str, after: Option<&str>) -> Self {
         match after {
             Some(after) => {
-                let link = format!("<{}>; rel=\"next\"", next_link(parsed, after));
+                let link = link_by(&parsed.path, parsed, (by, after));
+                let link = format!("<{link}>; rel=\"next\"");
                 self.header("Link", link)
             }
             None => self,
@@ -117,9 +124,13 @@ pub(super) fn next_link(parsed: &Parsed, after: &str) -> String {
 
 /// The same to another path.
 pub(super) fn link_to(path: &str, parsed: &Parsed, after: &str) -> String {
+    link_by(path, parsed, ("after", after))
+}
+
+fn link_by(path: &str, parsed: &Parsed, last: (&str, &str)) -> String {
     let mut out = format!("{}{path}", parsed.prefix);
-    let others = parsed.params.iter().filter(|(name, _)| **name != "after");
-    let all = others.map(|(name, value)| (*name, value.as_str())).chain([("after", after)]);
+    let others = parsed.params.iter().filter(|(name, _)| **name != last.0);
+    let all = others.map(|(name, value)| (*name, value.as_str())).chain([last]);
     for (index, (name, value)) in all.enumerate() {
         out.push(if index == 0 { '?' } else { '&' });
         out.push_str(name);

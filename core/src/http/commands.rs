@@ -15,7 +15,7 @@ use crate::decider::{AggregateSpec, CommandKind, CommandSpec, Serves};
 use crate::engine::{Answered, CommandInput, Metadata, reserved};
 use crate::errors::{Code, Problem};
 use crate::fields::{self, Field, Fields};
-use crate::ids::is_header_id;
+use crate::ids::{TOPIC_DEFINITION, is_header_id};
 use crate::json::{push_string, push_unsigned};
 use crate::limits::{
     HEADER_ID_CHARS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX, META_VALUE_CHARS_MAX,
@@ -208,11 +208,17 @@ pub enum Repeated {
     ByEventIds,
 }
 
-/// The answer to a command that was done, now or before.
+/// Whether the answer tells the schemas that the command gave.
+pub fn shows_schemas(aggregate: &AggregateSpec, command: &CommandSpec) -> bool {
+    aggregate.aggregate_type == TOPIC_DEFINITION && command.creates
+}
+
+/// The answer to a command that was done, now or before; `more` are further members, each with a
+/// comma before it.
 pub fn answer(
     parsed: &Parsed,
     (aggregate, command): (&AggregateSpec, &CommandSpec),
-    answered: &Answered,
+    (answered, more): (&Answered, &str),
     repeated: Repeated,
     routes: &[Route],
 ) -> Answer {
@@ -240,7 +246,9 @@ pub fn answer(
         push_unsigned(&mut body, event.position);
         body.push('}');
     }
-    body.push_str("]}");
+    body.push_str("]");
+    body.push_str(more);
+    body.push_str("}");
     let known = repeated == Repeated::ByEventIds;
     let created = answered.created && !answered.events.is_empty() && !known;
     let status = match command.kind {
@@ -258,7 +266,10 @@ pub fn answer(
         answer = answer.hash_at(offset, answered.position);
     }
     if created {
-        let place = place(routes, aggregate, Serves::State, &answered.id);
+        let place = match shows_schemas(aggregate, command) {
+            true => format!("/topics/{}", answered.id),
+            false => place(routes, aggregate, Serves::State, &answered.id),
+        };
         answer = answer.header("Location", format!("{}{place}", parsed.prefix));
     }
     match repeated {

@@ -14,7 +14,8 @@ use super::request::Parsed;
 use super::shown::{self, CLOUD_EVENT, CLOUD_EVENTS, Form};
 use crate::decider::AggregateSpec;
 use crate::engine::{
-    Access, Engine, Term, find_positions, first_position_at, nth_position, position_of, postings,
+    Access, Engine, Term, find_positions, first_position_at, nth_position, position_of_event,
+    postings,
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
@@ -99,11 +100,16 @@ impl<'a> List<'a> {
         self.last = Some(record.position);
     }
 
-    fn answer(mut self, parsed: &Parsed) -> Answer {
-        self.body.push_str(if self.count > 0 { "]" } else { "[]" });
+    fn answer(self, parsed: &Parsed) -> Answer {
         let next = self.last.filter(|_| self.more).map(|last| last.to_string());
         let media = if self.form == Form::Cloud { CLOUD_EVENTS } else { "application/json" };
-        Answer::ok(media, self.body).next(parsed, next.as_deref())
+        self.closed(media).next(parsed, next.as_deref())
+    }
+
+    /// The list as it is, at its end.
+    pub(super) fn closed(mut self, media: &str) -> Answer {
+        self.body.push_str(if self.count > 0 { "]" } else { "[]" });
+        Answer::ok(media, self.body)
     }
 }
 
@@ -172,10 +178,7 @@ pub fn of_aggregate(
 
 /// `GET /events/id/{eventId}`.
 pub fn by_id(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
-    let position = match ids::position_of_event_id(&parsed.id) {
-        Some(position) => Some(position).filter(|&position| position <= access.head()),
-        None => position_of(access, &parsed.id)?,
-    };
+    let position = position_of_event(access, &parsed.id)?;
     let mut body = String::new();
     if let Some(position) = position {
         for line in access.commits(&[position])? {
@@ -254,7 +257,7 @@ fn unfiltered(access: &mut Access<'_>, range: &Range, list: &mut List<'_>) -> Re
 }
 
 /// A list narrowed by indexes.
-fn filtered(
+pub(super) fn filtered(
     access: &mut Access<'_>,
     range: &Range,
     terms: &[Term],

@@ -5,7 +5,8 @@ use alloc::format;
 
 use super::answer::Answer;
 use super::body::{media_type, unsupported};
-use super::request::{Headers, Parsed, resolve};
+use super::matching::is_at;
+use super::request::{Headers, Parsed};
 use super::{Handled, read};
 use crate::engine::Engine;
 use crate::errors::{Code, Problem};
@@ -17,17 +18,7 @@ pub const NDJSON: &str = "application/x-ndjson";
 
 /// Whether this is the request whose body the host leaves unread until it is asked for.
 pub fn is_import(method: &str, target: &str) -> bool {
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
-    // Most requests are told apart without being taken apart.
-    let plain = !path.contains('%') && !path.contains("/.");
-    if method != "POST" || (plain && !path.ends_with("/log/import")) {
-        return false;
-    }
-    match resolve(path).as_slice() {
-        [p, _, log, import] => p == "p" && log == "log" && import == "import",
-        [log, import] => log == "log" && import == "import",
-        _ => false,
-    }
+    method == "POST" && is_at(target, "/log/import")
 }
 
 /// Content type, then size. A part without a body has no type.

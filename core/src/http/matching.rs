@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::request::resolve;
 use super::routes::Route;
 use crate::errors::{Code, Problem};
 
@@ -57,6 +58,22 @@ pub fn find<'a>(
         Problem::new(Code::MethodNotAllowed, format!("{shown} is not taken here; {allow} is"));
     problem.allow = Some(allow);
     Err(problem)
+}
+
+/// Whether a target is at this path, of whatever partition. What hosts have to know of a request
+/// before the guest sees it is asked so; most are told apart without being taken apart.
+pub fn is_at(target: &str, path: &str) -> bool {
+    let of = target.split_once('?').map_or(target, |(of, _)| of);
+    let plain = !of.contains('%') && !of.contains("/.");
+    if plain && !of.ends_with(path) {
+        return false;
+    }
+    let segments = resolve(of);
+    let own = match segments.as_slice() {
+        [p, _, rest @ ..] if p == "p" => rest,
+        all => all,
+    };
+    own.iter().map(String::as_str).eq(path.split('/').skip(1))
 }
 
 fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {

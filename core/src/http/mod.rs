@@ -21,17 +21,20 @@ mod ownership;
 mod partitions;
 mod process;
 mod projections;
+mod publish;
 mod queries;
 mod request;
 mod routes;
 mod shown;
 mod stats;
+mod topics;
 #[cfg(test)]
 mod tests;
 
 pub use answer::Answer;
 pub use import::{is_import, not_empty, too_large};
 pub use live::PAGE;
+pub use publish::body_bytes_max;
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Route, table};
 
@@ -86,6 +89,7 @@ pub fn handle(
         Action::Rebuild => return Ok(projections::rebuild(engine, parsed)),
         Action::Resume => return ownership::resume(engine, access, stamp, process),
         Action::RetryEffect => return effects::retry(engine, access, parsed, stamp, process),
+        Action::Publish => return publish::publish(engine, access, parsed, stamp),
         Action::LogImport => return Ok(import::begin(engine, parsed)),
         _ => {}
     }
@@ -100,6 +104,8 @@ pub fn handle(
         }
         Action::EventById => events::by_id(engine, &mut access, parsed),
         Action::Live { .. } => live::answer(engine, &mut access, parsed),
+        Action::Topic => topics::one(engine, &mut access, parsed),
+        Action::TopicEvents => topics::events(engine, &mut access, parsed),
         Action::Effects => effects::list(&mut access, parsed, process),
         Action::Partitions => Ok(partitions::list(parsed)),
         Action::Projections => projections::list(engine, &mut access),
@@ -115,6 +121,7 @@ pub fn handle(
         | Action::Rebuild
         | Action::Resume
         | Action::RetryEffect
+        | Action::Publish
         | Action::LogImport => Ok(Answer::problem(&Problem::new(Code::Internal, "unreachable"))),
     };
     finish(answer, &mut access)
@@ -134,9 +141,24 @@ fn decided(
     let Ok(made) = made else { return Err(access.take_missing()) };
     let id = made.as_deref().unwrap_or(&parsed.id);
     let input = commands::input(aggregate, command, parsed, id, stamp);
+    // What a topic has from its first commit on, or an earlier one has already.
+    let topic = commands::shows_schemas(aggregate, command)
+        .then(|| topics::to_create(engine, &mut access, id));
+    let since = match topic.transpose() {
+        Ok(Some(Ok(since))) => since,
+        Ok(Some(Err(problem))) => return Ok(refused(&problem)),
+        Ok(None) => None,
+        Err(Stop::Miss) => return Err(access.take_missing()),
+        Err(Stop::Fault(what)) => return Ok(refused(&Problem::new(Code::Internal, what))),
+    };
     let told = |answered: &Answered, repeated| {
-        let answer = commands::answer(parsed, (aggregate, command), answered, repeated, routes);
-        read(answer, Kind::Command)
+        let created = answered.events.is_empty().then_some(since.as_deref()).flatten();
+        let more = match commands::shows_schemas(aggregate, command) {
+            true => topics::created(&parsed.data, answered, created),
+            false => String::new(),
+        };
+        let (of, answered) = ((aggregate, command), (answered, more.as_str()));
+        read(commands::answer(parsed, of, answered, repeated, routes), Kind::Command)
     };
     Ok(match engine.propose(access, &input)? {
         Decided::Proposed(answered, proposal) => {

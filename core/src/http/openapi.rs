@@ -4,19 +4,23 @@
 //! that are no domain's own. What a route takes and refuses comes from the table, the registry and
 //! the error codes, so it can not differ from what they do.
 
+mod topics;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::answer::Answer;
+use super::commands;
 use super::routes::{
     Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS,
 };
 use super::shown::{CLOUD_EVENT, CLOUD_EVENTS};
-use crate::decider::{AggregateSpec, CommandKind};
+use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
 use crate::errors::Code;
 use crate::fields::{self, Field};
+use crate::ids::TOPIC_DEFINITION;
 use crate::json::push_string;
 use crate::registry::Registry;
 
@@ -62,7 +66,7 @@ pub fn answer(registry: &Registry, routes: &[Route]) -> Answer {
         out.push('}');
     }
     out.push_str("},\"components\":{\"schemas\":{");
-    out.push_str(SCHEMAS);
+    out.push_str(&SCHEMAS.replacen("\"allowed\":", &format!("{},\"allowed\":", topics::ERRORS), 1));
     for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
         out.push_str(&format!(
             ",\"{0}\":{1},{2}",
@@ -81,10 +85,23 @@ pub fn answer(registry: &Registry, routes: &[Route]) -> Answer {
 /// The schema of an aggregate's command answers.
 fn done(aggregate: &AggregateSpec) -> String {
     let id = aggregate.id_field;
+    let mut all = aggregate.commands.iter();
+    // Where one tells more, the others' schema is a part of its own.
+    let open = all.any(|command| commands::shows_schemas(aggregate, command));
     format!(
-        r##""{}Done":{{"type":"object","required":["ok","{id}","version","position","hash","events"],"additionalProperties":false,"properties":{{"ok":{{"const":true}},"{id}":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}},"hash":{{"$ref":"#/components/schemas/Hash"}},"events":{{"type":"array","items":{{"type":"object","required":["id","eventType","version","position"],"additionalProperties":false,"properties":{{"id":{{"type":"string"}},"eventType":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}}}}}}}}}}}}"##,
+        r##""{}Done":{{"type":"object","required":["ok","{id}","version","position","hash","events"],"additionalProperties":{open},"properties":{{"ok":{{"const":true}},"{id}":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}},"hash":{{"$ref":"#/components/schemas/Hash"}},"events":{{"type":"array","items":{{"type":"object","required":["id","eventType","version","position"],"additionalProperties":false,"properties":{{"id":{{"type":"string"}},"eventType":{{"type":"string"}},"version":{{"type":"integer"}},"position":{{"type":"integer"}}}}}}}}}}}}"##,
         aggregate.aggregate_type
     )
+}
+
+/// That of one command, if it differs.
+fn done_by(aggregate: &AggregateSpec, command: &CommandSpec) -> String {
+    let name = aggregate.aggregate_type;
+    let done = format!("{{\"$ref\":\"#/components/schemas/{name}Done\"}}");
+    match commands::shows_schemas(aggregate, command) {
+        true => format!("{{\"allOf\":[{done},{}]}}", topics::CREATED),
+        false => done,
+    }
 }
 
 fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
@@ -99,14 +116,21 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     for name in
         route.path.split('/').filter_map(|s| s.strip_prefix('{').and_then(|s| s.strip_suffix('}')))
     {
-        params.push(format!(
-            r#"{{"name":"{name}","in":"path","required":true,"schema":{{"type":"string","pattern":"^[A-Za-z0-9._:-]{{1,128}}$"}}}}"#
-        ));
+        let schema = match name {
+            "topic" => topics::PATH_NAME,
+            _ => r#"{"type":"string","pattern":"^[A-Za-z0-9._:-]{1,128}$"}"#,
+        };
+        params
+            .push(format!(r#"{{"name":"{name}","in":"path","required":true,"schema":{schema}}}"#));
     }
     params.extend(route.params.iter().map(query_param));
     match route.action {
         Action::Command { .. } => {
             params.extend(COMMAND_HEADERS.iter().map(|(name, doc)| header_param(name, doc)))
+        }
+        Action::Publish => {
+            let all = COMMAND_HEADERS.iter().filter(|(name, _)| !name.starts_with("If-"));
+            params.extend(all.map(|(name, doc)| header_param(name, doc)));
         }
         Action::Query { .. } => params.push(header_param(
             "If-None-Match",
@@ -125,6 +149,7 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
         Action::Resume | Action::RetryEffect => push_body(out, &[], &[]),
         Action::Command { .. } => push_body(out, &route.fields(), fields::COMMON),
         Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
+        Action::Publish => topics::push_body(out),
         Action::LogImport => out.push_str(
             r#","requestBody":{"required":false,"content":{"application/x-ndjson":{"schema":{"type":"string"}}}}"#,
         ),
@@ -154,6 +179,8 @@ fn query_param(param: &Param) -> String {
         ParamKind::Text => r#"{"type":"string","pattern":"^[ -~]{1,255}$"}"#,
         ParamKind::Order => r#"{"enum":["asc","desc"]}"#,
         ParamKind::Time => r#"{"type":"string","format":"date-time"}"#,
+        ParamKind::Id => r#"{"type":"string","pattern":"^[A-Za-z0-9._:-]{1,128}$"}"#,
+        ParamKind::Day => r#"{"type":"string","format":"date"}"#,
         ParamKind::OneOf(words) => &format!("{{\"enum\":[\"{}\"]}}", words.join("\",\"")),
     };
     let mut out = format!(
@@ -189,9 +216,10 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
     let named = |name: &str| format!("{{\"$ref\":\"#/components/schemas/{name}\"}}");
     let json = "application/json";
     match route.action {
-        Action::Command { aggregate, .. } => {
-            (json, named(&format!("{}Done", aggregate.aggregate_type)))
-        }
+        Action::Command { aggregate, command } => (json, done_by(aggregate, command)),
+        Action::Publish => (json, topics::PUBLISHED.into()),
+        Action::Topic => (json, named(TOPIC_DEFINITION)),
+        Action::TopicEvents => (json, topics::EVENTS.into()),
         Action::Query { aggregate } => (json, named(aggregate.aggregate_type)),
         Action::Snapshot { .. } | Action::TakeSnapshot { .. } => (json, named("Snapshot")),
         Action::EventsOf { .. } | Action::EventStream => (json, named("Events")),
@@ -276,6 +304,9 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
         Action::EventById | Action::EventStream | Action::EventsOf { .. } => {
             push_events(out, route, &schema)
         }
+        Action::Publish => out.push_str(&format!(
+            "\"201\":{{\"description\":\"Published\",\"headers\":{{\"Foldlog-Position\":{string},\"Foldlog-Hash\":{string},\"Idempotency-Replayed\":{string}}},{content}}}"
+        )),
         Action::Rebuild => {
             out.push_str(&format!("\"202\":{{\"description\":\"It is being built\",{content}}}"))
         }
@@ -305,11 +336,12 @@ fn push_events(out: &mut String, route: &Route, schema: &str) {
 
 /// Errors by status, each naming its codes.
 fn push_errors(out: &mut String, route: &Route) {
-    let general = if matches!(route.action, Action::Command { .. } | Action::Rebuild) {
-        COMMAND_ERRORS
-    } else {
-        READ_ERRORS
-    };
+    let general =
+        if matches!(route.action, Action::Command { .. } | Action::Rebuild | Action::Publish) {
+            COMMAND_ERRORS
+        } else {
+            READ_ERRORS
+        };
     // Whoever wants a stream's state is told of events that this module can not read.
     let of_state: &[Code] = match route.action {
         Action::Command { .. } | Action::Query { .. } | Action::TakeSnapshot { .. } => {

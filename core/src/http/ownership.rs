@@ -23,6 +23,7 @@ pub fn refusal(action: Action, process: &Process) -> Option<Problem> {
             | Action::TakeSnapshot { .. }
             | Action::Rebuild
             | Action::RetryEffect
+            | Action::Publish
     );
     match process.standing {
         Standing::Importing if changes || matches!(action, Action::Resume) => Some(Problem::new(

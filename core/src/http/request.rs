@@ -15,6 +15,7 @@ use super::headers::check_head;
 pub(super) use super::headers::{Headers, versions};
 use super::live::Start;
 use super::matching::{Matched, find};
+use super::publish::Given;
 use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
 use super::shown::{self, CLOUD_EVENT, CLOUD_EVENTS, Form};
 use crate::decider::{AggregateSpec, CommandSpec};
@@ -24,7 +25,7 @@ use crate::fields::Fields;
 use crate::ids::{DEFAULT_PARTITION, is_header_id, is_id, is_partition};
 use crate::limits;
 use crate::protocol::{Body, Request};
-use crate::time::Time;
+use crate::time::{Day, Time};
 
 /// A request that passed all checks which need no rows.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Parsed {
     pub metadata: Metadata,
     /// A command's payload, minified.
     pub data: String,
+    /// The events of a publication.
+    pub batch: Vec<Given>,
     /// A snapshot is taken even if there is one already.
     pub force: bool,
     /// What events look like in the answer.
@@ -86,6 +89,7 @@ pub fn parse(
         known_versions: None,
         metadata: Metadata::default(),
         data: String::new(),
+        batch: Vec::new(),
         force: false,
         form: Form::Json,
         start: Start::Page,
@@ -114,6 +118,12 @@ pub fn parse(
                 return Err(problem.text("field", "eventIds"));
             }
             parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
+        }
+        Action::Publish => {
+            super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
+            super::publish::check_headers(&headers)?;
+            let limit = body_bytes_max.max(limits::PUBLISH_BYTES_MAX);
+            parsed.batch = super::publish::parse(&parse_body(&headers, request.body, limit)?)?;
         }
         Action::LogImport => super::import::check(&headers, request.body)?,
         Action::EventStream | Action::EventsOf { .. } => {
@@ -247,7 +257,9 @@ fn split_partition<'a>(
 
 fn path_ids(matched: &Matched<'_>) -> Result<(String, String), Problem> {
     for (name, value) in &matched.ids {
-        if !is_id(value) {
+        // Of topics some are those of a type of streams: `@BankAccount`.
+        let plain = value.strip_prefix('@').filter(|_| name == "topic").unwrap_or(value);
+        if !is_id(plain) {
             let detail = format!(
                 "the path's {name} must be 1 to {} characters from A-Z a-z 0-9 . _ : -",
                 limits::ID_CHARS_MAX
@@ -315,6 +327,8 @@ fn fits(kind: ParamKind, value: &str) -> bool {
         ParamKind::Text => is_header_id(value) || value.starts_with('~'),
         ParamKind::Order => matches!(value, "asc" | "desc"),
         ParamKind::Time => Time::parse_iso(value).is_some(),
+        ParamKind::Id => is_id(value),
+        ParamKind::Day => Day::parse_iso(value).is_some(),
         ParamKind::OneOf(words) => words.contains(&value),
     }
 }

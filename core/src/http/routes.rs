@@ -17,6 +17,7 @@ use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
 use params::{
     AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, LIVE_PARAMS, STREAM_PARAMS,
+    TOPIC_EVENTS_PARAMS,
 };
 pub use params::{Param, ParamKind, travels};
 
@@ -91,6 +92,12 @@ pub enum Action {
     Effects,
     /// Has an outside call be attempted anew.
     RetryEffect,
+    /// Publishes events to topics.
+    Publish,
+    /// Shows a topic.
+    Topic,
+    /// Lists a topic's events.
+    TopicEvents,
     /// Makes a log that is held this host's.
     Resume,
     /// Lists the host's partitions.
@@ -188,6 +195,8 @@ const RETRY_ERRORS: &[Code] = &[
     Code::StorageFull,
 ];
 
+const PUBLISH_ERRORS: &[Code] = &[Code::NotFound, Code::SchemaViolation, Code::SchemaConflict];
+
 const IMPORT_ERRORS: &[Code] = &[
     Code::MalformedJson,
     Code::InvalidField,
@@ -259,6 +268,14 @@ fn changing(routes: &mut Vec<Route>) {
     });
     routes.push(Route {
         method: "POST",
+        path: "/events".into(),
+        action: Action::Publish,
+        summary: "Publishes 1 to 1,000 events to topics: all of them or none".into(),
+        params: Cow::Borrowed(&[]),
+        errors: PUBLISH_ERRORS,
+    });
+    routes.push(Route {
+        method: "POST",
         path: "/log/import".into(),
         action: Action::LogImport,
         summary: "Takes in, in parts of at most 64 MB, what GET /log/export gave; there is no log before the last one, and that log is held".into(),
@@ -284,7 +301,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for projection in &registry.projections {
         routes.extend(projection.path().map(|own| domains::of_list(projection.spec().name, own)));
     }
-    let fixed: [Fixed; 15] = [
+    let fixed: [Fixed; 17] = [
         ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
         ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
         (
@@ -307,6 +324,20 @@ pub fn table(registry: &Registry) -> Vec<Route> {
             Action::Projection,
             "A projection's data, a page at a time",
             &[LIMIT, AFTER_KEY],
+            NOT_FOUND,
+        ),
+        (
+            "/topics/{topic}",
+            Action::Topic,
+            "One topic: its event types and their schemas",
+            &[],
+            NOT_FOUND,
+        ),
+        (
+            "/topics/{topic}/events",
+            Action::TopicEvents,
+            "The events of a topic, oldest first; @<AggregateType> is the topic of all events of that type",
+            TOPIC_EVENTS_PARAMS,
             NOT_FOUND,
         ),
         ("/effects", Action::Effects, "Outside calls, how far each has got", EFFECT_PARAMS, &[]),

@@ -34,6 +34,8 @@ pub enum Form {
     Cloud,
     /// `text/event-stream`.
     Live,
+    /// An event of a topic, as consumers get it too.
+    Topic,
 }
 
 /// The JSON form that a request wants, of the two that an answer with this media type for
@@ -90,24 +92,42 @@ pub fn push(out: &mut String, partition: &str, record: &Record<'_>, form: Form) 
         Form::Json => push_event(out, record),
         Form::Cloud => push_cloud(out, partition, record),
         Form::Live => push_item(out, record),
+        Form::Topic => push_of_topic(out, record),
+    }
+}
+
+fn text(out: &mut String, name: &str, value: Option<&str>) {
+    out.push_str(name);
+    match value {
+        Some(value) => push_string(out, value),
+        None => out.push_str("null"),
     }
 }
 
 /// The JSON of an event.
 fn push_event(out: &mut String, record: &Record<'_>) {
-    let text = |out: &mut String, name: &str, value: Option<&str>| {
-        out.push_str(name);
-        match value {
-            Some(value) => push_string(out, value),
-            None => out.push_str("null"),
-        }
-    };
     text(out, "{\"id\":", Some(&record.id()));
     text(out, ",\"aggregateId\":", Some(record.aggregate_id));
     text(out, ",\"aggregateType\":", Some(record.aggregate_type));
     text(out, ",\"eventType\":", Some(record.event_type()));
     out.push_str(",\"data\":");
     out.push_str(record.data());
+    push_metadata(out, record);
+}
+
+/// The JSON of an event as its topic shows it.
+fn push_of_topic(out: &mut String, record: &Record<'_>) {
+    text(out, "{\"id\":", Some(&record.id()));
+    out.push_str(",\"timestamp\":\"");
+    record.time.push_iso(out);
+    text(out, "\",\"type\":", Some(record.event_type()));
+    out.push_str(",\"payload\":");
+    out.push_str(record.data());
+    push_metadata(out, record);
+}
+
+/// An event's last member, and its end.
+fn push_metadata(out: &mut String, record: &Record<'_>) {
     let time = record.time.to_iso();
     let version = record.event.version;
     out.push_str(&format!(

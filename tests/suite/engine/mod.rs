@@ -27,6 +27,7 @@ mod stamps;
 mod stores;
 mod subscriptions;
 mod supervise;
+mod topics;
 mod traps;
 mod travel;
 pub mod versions;

@@ -40,7 +40,7 @@ use foldlog_core::driver::{
     TestStamps, Throttle, World,
 };
 use foldlog_core::errors::Code;
-use foldlog_core::limits::{IMPORT_BYTES_MAX, REPLY_BYTES_MAX};
+use foldlog_core::limits::{IMPORT_BYTES_MAX, PUBLISH_BYTES_MAX, REPLY_BYTES_MAX};
 use foldlog_core::settings::{Mail, Settings};
 use js_sys::{Array, Uint8Array, WebAssembly};
 use wasm_bindgen::prelude::*;
@@ -57,9 +57,8 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| log_error("panic", "", &panic.to_string())));
 }
 
-/// `[deadline_ms, body_bytes_max, import_bytes_max, effect_deadline_ms, reply_bytes_max,
-/// live_heartbeat_ms, live_stall_ms]`, for
-/// entry.mjs. Nothing when a setting is wrong: the objects, which then answer nothing else, say
+/// `[deadline_ms, body_bytes_max, publish_bytes_max, import_bytes_max, effect_deadline_ms,
+/// reply_bytes_max, live_heartbeat_ms, live_stall_ms]`, for entry.mjs. Nothing when a setting is wrong: the objects, which then answer nothing else, say
 /// which.
 #[wasm_bindgen]
 pub fn bounds(env: &JsValue) -> Vec<f64> {
@@ -68,7 +67,8 @@ pub fn bounds(env: &JsValue) -> Vec<f64> {
         |_| Vec::new(),
         |settings| {
             let Settings { deadline_ms, body_bytes_max, effect_deadline_ms, .. } = settings;
-            let requests = [deadline_ms, body_bytes_max, IMPORT_BYTES_MAX];
+            let publish_bytes_max = body_bytes_max.max(PUBLISH_BYTES_MAX);
+            let requests = [deadline_ms, body_bytes_max, publish_bytes_max, IMPORT_BYTES_MAX];
             let effects = [effect_deadline_ms, REPLY_BYTES_MAX as u64];
             let live = [settings.live_heartbeat_ms, settings.live_stall_ms];
             requests.into_iter().chain(effects).chain(live).map(export::number).collect()

@@ -33,6 +33,10 @@ pub enum ParamKind {
     Order,
     /// ISO 8601, UTC.
     Time,
+    /// An id: `[A-Za-z0-9._:-]{1,128}`.
+    Id,
+    /// A day: `YYYY-MM-DD`.
+    Day,
     /// One of these.
     OneOf(&'static [&'static str]),
 }
@@ -48,6 +52,8 @@ impl ParamKind {
             Self::Text => "1 to 255 visible ASCII characters or spaces",
             Self::Order => "asc or desc",
             Self::Time => "a UTC time such as 2026-01-31T12:00:00.000Z",
+            Self::Id => "an id: 1 to 128 characters from A-Z a-z 0-9 . _ : -",
+            Self::Day => "a day such as 2026-01-31",
             Self::OneOf(words) => return format!("one of {}", words.join(", ")).into(),
         })
     }
@@ -106,6 +112,16 @@ pub(super) const EVENTS_OF_PARAMS: &[Param] = &[
         kind: ParamKind::Version,
         doc: "Only events of this version or later",
     },
+];
+
+pub(super) const TOPIC_EVENTS_PARAMS: &[Param] = &[
+    LIMIT,
+    Param {
+        name: "sinceEventId",
+        kind: ParamKind::Id,
+        doc: "Only events after this one, which must be the topic's",
+    },
+    Param { name: "date", kind: ParamKind::Day, doc: "Only events recorded on this day, UTC" },
 ];
 
 pub(super) const STATE_PARAMS: &[Param] = &[
