@@ -10,6 +10,7 @@ mod masks;
 mod transcripts;
 
 mod openapi;
+mod schema_cases;
 mod cloud_events;
 
 mod corpus;
