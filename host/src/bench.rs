@@ -1,7 +1,10 @@
 //! `foldlog bench`: how many commands a second this machine decides and stores, without HTTP.
 //!
-//! Owns a workload, deposits to accounts in random order, and its measurement. What is measured is
+//! Owns a workload, deposits to accounts in random order (`publish` has another one), and its
+//! measurement. What is measured is
 //! what `serve` runs: the driver over the guest and a real file.
+
+mod publish;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,6 +72,9 @@ fn measure<S: Spawn, R: Spawn>(
     };
     let mut partition =
         Partition::new(spawn, SqlStore::new(connection), Machine::new(), config.clone());
+    if flags.publish > 0 {
+        return publish::run(&mut partition, flags);
+    }
     open_accounts(&mut partition, flags.accounts)?;
     let (fsyncs, rows) = counts(&metrics);
     let elapsed = deposits(&mut partition, flags)?;

@@ -35,6 +35,8 @@ pub enum Verb {
     At(At),
     /// Make a log that was copied, imported or restored this host's
     Adopt(Adopt),
+    /// Follow a topic of a running host, or forward it to a local service
+    Listen(Listen),
     /// Measure deciding and storing on this machine, without HTTP
     Bench(Bench),
 }
@@ -147,6 +149,36 @@ pub struct Adopt {
     pub source: SourceFlags,
 }
 
+/// Flags of `listen`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  foldlog listen --topic user-events \
+    --forward http://localhost:8080/webhook\n\nPrints one line an event; JSON with --json, or where \
+    the output is no terminal. Forwarded are the requests that a consumer gets, one event in each, \
+    signed with a secret that is shown at the start; nothing is tried again. Ctrl-C ends it.")]
+pub struct Listen {
+    /// The host
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    pub url: String,
+    /// Topic to follow; @<AggregateType> for all events of a type
+    #[arg(long, value_name = "NAME")]
+    pub topic: String,
+    /// Partition, if not main
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+    /// Begin after this event, instead of with what comes from now on
+    #[arg(long, value_name = "EVENT_ID")]
+    pub since: Option<String>,
+    /// Begin with the topic's first event
+    #[arg(long, conflicts_with = "since")]
+    pub from_beginning: bool,
+    /// Post each event to this address
+    #[arg(long, value_name = "URL")]
+    pub forward: Option<String>,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Flags of `bench`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  foldlog bench --data ./bench-data --commands 100000\n\n\
@@ -173,6 +205,12 @@ pub struct Bench {
     /// Run the core linked into this binary instead of the module
     #[arg(long)]
     pub linked: bool,
+    /// Instead of deposits, publish this many events to a topic, in batches of up to 1,000
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub publish: u64,
+    /// Bytes of each of their payloads, about
+    #[arg(long, value_name = "BYTES", default_value_t = 60)]
+    pub payload_bytes: u64,
 }
 
 /// The flags of the settings that were given.

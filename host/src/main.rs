@@ -35,6 +35,7 @@ mod ended;
 mod gate;
 mod http;
 mod job;
+mod listen;
 mod import;
 mod live;
 mod lock;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Verify(verify) => verify::run(&verify),
         Verb::At(at) => at::run(&at),
         Verb::Adopt(adopt) => adopt::run(&adopt),
+        Verb::Listen(listen) => listen::run(&listen),
         Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
     };
     ended.unwrap_or_else(|message| {

@@ -31,21 +31,29 @@ const REST_MAX: Duration = Duration::from_millis(500);
 /// Makes calls. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool,
+}
+
+/// Connections to whoever is called.
+pub type Pool = Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// Opens nothing yet. Certificates are checked against Mozilla's roots, as built in.
+pub fn pool() -> Pool {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots();
+    let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
+    let mut pool = Pooled::builder(TokioExecutor::new());
+    pool.pool_timer(TokioTimer::new());
+    pool.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+    pool.build(connector)
 }
 
 impl Client {
-    /// Opens nothing yet. Certificates are checked against Mozilla's roots, as built in.
+    /// Opens nothing yet.
     pub fn new() -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots();
-        let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
-        let mut pool = Pooled::builder(TokioExecutor::new());
-        pool.pool_timer(TokioTimer::new());
-        pool.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
-        Self { pool: pool.build(connector) }
+        Self { pool: pool() }
     }
 
     /// Makes a call. `Err` says why it failed, for `GET /effects`.
@@ -108,7 +116,7 @@ async fn read(response: Response<Incoming>) -> Vec<u8> {
 }
 
 /// What lies at the bottom of an error says most, and in the fewest words.
-fn innermost(error: &dyn Error) -> String {
+pub fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
