@@ -92,12 +92,10 @@ impl Registry {
                 return Err(format!("the aggregate name `{}` is reserved", spec.name));
             }
             let starts = spec.aggregate_type.starts_with(|c: char| c.is_ascii_uppercase());
-            if spec.aggregate_type == ids::TOPIC {
-                return Err("the type `Topic` is that of published events".into());
-            }
-            if !starts || spec.aggregate_type.contains(':') {
+            let taken = spec.aggregate_type == ids::TOPIC;
+            if !starts || taken || spec.aggregate_type.contains(':') {
                 return Err(format!(
-                    "the type `{}` must start with A-Z and hold no colon",
+                    "the type `{}` must start with A-Z, hold no colon and not be that of topics",
                     spec.aggregate_type
                 ));
             }

@@ -246,9 +246,9 @@ pub fn answer(
         push_unsigned(&mut body, event.position);
         body.push('}');
     }
-    body.push_str("]");
+    body.push(']');
     body.push_str(more);
-    body.push_str("}");
+    body.push('}');
     let known = repeated == Repeated::ByEventIds;
     let created = answered.created && !answered.events.is_empty() && !known;
     let status = match command.kind {

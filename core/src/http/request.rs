@@ -94,12 +94,23 @@ pub fn parse(
         form: Form::Json,
         start: Start::Page,
     };
+    take_rest(route, request, body_bytes_max, &mut parsed)?;
+    Ok(parsed)
+}
+
+/// Takes in what differs by route: headers that it knows, and the body.
+fn take_rest(
+    route: &Route,
+    request: &Request<'_>,
+    body_bytes_max: u64,
+    parsed: &mut Parsed,
+) -> Result<(), Problem> {
     let headers = Headers(&request.headers);
     match route.action {
         Action::Command { aggregate, command } => {
-            super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
+            super::commands::check_headers(&headers, request.fingerprint, parsed)?;
             let body = (&headers, request.body, body_bytes_max);
-            take_command(route, (aggregate, command), body, &mut parsed)?;
+            take_command(route, (aggregate, command), body, parsed)?;
         }
         Action::TakeSnapshot { .. } | Action::Resume | Action::RetryEffect => {
             // All of its fields are optional, so the body is too.
@@ -120,7 +131,7 @@ pub fn parse(
             parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
         }
         Action::Publish => {
-            super::commands::check_headers(&headers, request.fingerprint, &mut parsed)?;
+            super::commands::check_headers(&headers, request.fingerprint, parsed)?;
             super::publish::check_headers(&headers)?;
             let limit = body_bytes_max.max(limits::PUBLISH_BYTES_MAX);
             parsed.batch = super::publish::parse(&parse_body(&headers, request.body, limit)?)?;
@@ -136,7 +147,7 @@ pub fn parse(
                 headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?
         }
     }
-    Ok(parsed)
+    Ok(())
 }
 
 /// The body of a command.

@@ -292,6 +292,75 @@ fn changing(routes: &mut Vec<Route>) {
     });
 }
 
+/// What reads, and is not the registry's.
+const READING: [Fixed; 17] = [
+    ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
+    ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
+    (
+        "/events/live",
+        Action::Live { socket: false },
+        "Events as they are stored, as Server-Sent Events: those after a position, or from now on, and then those to come",
+        LIVE_PARAMS,
+        &[],
+    ),
+    (
+        "/events/ws",
+        Action::Live { socket: true },
+        "The same over a WebSocket: one Event as JSON a message",
+        LIVE_PARAMS,
+        &[],
+    ),
+    ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
+    (
+        "/projections/{name}",
+        Action::Projection,
+        "A projection's data, a page at a time",
+        &[LIMIT, AFTER_KEY],
+        NOT_FOUND,
+    ),
+    (
+        "/topics/{topic}",
+        Action::Topic,
+        "One topic: its event types and their schemas",
+        &[],
+        NOT_FOUND,
+    ),
+    (
+        "/topics/{topic}/events",
+        Action::TopicEvents,
+        "The events of a topic, oldest first; @<AggregateType> is the topic of all events of that type",
+        TOPIC_EVENTS_PARAMS,
+        NOT_FOUND,
+    ),
+    ("/effects", Action::Effects, "Outside calls, how far each has got", EFFECT_PARAMS, &[]),
+    (
+        "/partitions",
+        Action::Partitions,
+        "The partitions of this host to which something was written",
+        &[LIMIT, AFTER_KEY],
+        &[],
+    ),
+    ("/stats", Action::Stats, "Statistics of the partition", &[LIMIT, AFTER_KEY], &[]),
+    (
+        "/stats/{aggregateType}/{id}",
+        Action::AggregateStats,
+        "Statistics of one stream",
+        &[],
+        NOT_FOUND,
+    ),
+    ("/health", Action::Health, "Whether all is well", &[], &[]),
+    ("/log/head", Action::LogHead, "Where the log stands", &[], &[]),
+    (
+        "/log/export",
+        Action::LogExport,
+        "The log as stored: genesis, then a commit a line",
+        EXPORT_PARAMS,
+        &[],
+    ),
+    ("/openapi.json", Action::OpenApi, "This contract", &[], &[]),
+    ("/", Action::Index, "What this is, for people", &[], &[]),
+];
+
 /// All routes of a registry.
 pub fn table(registry: &Registry) -> Vec<Route> {
     let mut routes = Vec::new();
@@ -301,74 +370,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for projection in &registry.projections {
         routes.extend(projection.path().map(|own| domains::of_list(projection.spec().name, own)));
     }
-    let fixed: [Fixed; 17] = [
-        ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
-        ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
-        (
-            "/events/live",
-            Action::Live { socket: false },
-            "Events as they are stored, as Server-Sent Events: those after a position, or from now on, and then those to come",
-            LIVE_PARAMS,
-            &[],
-        ),
-        (
-            "/events/ws",
-            Action::Live { socket: true },
-            "The same over a WebSocket: one Event as JSON a message",
-            LIVE_PARAMS,
-            &[],
-        ),
-        ("/projections", Action::Projections, "The projections and how far each has got", &[], &[]),
-        (
-            "/projections/{name}",
-            Action::Projection,
-            "A projection's data, a page at a time",
-            &[LIMIT, AFTER_KEY],
-            NOT_FOUND,
-        ),
-        (
-            "/topics/{topic}",
-            Action::Topic,
-            "One topic: its event types and their schemas",
-            &[],
-            NOT_FOUND,
-        ),
-        (
-            "/topics/{topic}/events",
-            Action::TopicEvents,
-            "The events of a topic, oldest first; @<AggregateType> is the topic of all events of that type",
-            TOPIC_EVENTS_PARAMS,
-            NOT_FOUND,
-        ),
-        ("/effects", Action::Effects, "Outside calls, how far each has got", EFFECT_PARAMS, &[]),
-        (
-            "/partitions",
-            Action::Partitions,
-            "The partitions of this host to which something was written",
-            &[LIMIT, AFTER_KEY],
-            &[],
-        ),
-        ("/stats", Action::Stats, "Statistics of the partition", &[LIMIT, AFTER_KEY], &[]),
-        (
-            "/stats/{aggregateType}/{id}",
-            Action::AggregateStats,
-            "Statistics of one stream",
-            &[],
-            NOT_FOUND,
-        ),
-        ("/health", Action::Health, "Whether all is well", &[], &[]),
-        ("/log/head", Action::LogHead, "Where the log stands", &[], &[]),
-        (
-            "/log/export",
-            Action::LogExport,
-            "The log as stored: genesis, then a commit a line",
-            EXPORT_PARAMS,
-            &[],
-        ),
-        ("/openapi.json", Action::OpenApi, "This contract", &[], &[]),
-        ("/", Action::Index, "What this is, for people", &[], &[]),
-    ];
-    for (path, action, summary, params, errors) in fixed {
+    for (path, action, summary, params, errors) in READING {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
     changing(&mut routes);
