@@ -7,8 +7,10 @@
 //! Invariant: reading a line and writing what was read gives the same line, so what a decision
 //! proposes and what a fold reads go through the same code.
 
+mod marks;
 mod read;
 
+pub use marks::{mark_of_category, mark_of_correlation, mark_of_type};
 pub use read::Unreadable;
 
 use alloc::borrow::Cow;

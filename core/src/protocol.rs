@@ -18,7 +18,7 @@ mod stage;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 9;
+pub const ABI_VERSION: u32 = 10;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -197,7 +197,7 @@ impl Actor {
         }
         open.make_effects();
         open.answer([], self.settings.test_stamps.is_some());
-        self.feed.stored(open.live.head().map_or(0, |head| head.position));
+        self.stored(open);
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
     }
@@ -352,12 +352,18 @@ impl Actor {
         add(&self.metrics.commands_processed, processed - open.processed);
         add(&self.metrics.commands_rejected, rejected - open.rejected);
         (open.processed, open.rejected) = (processed, rejected);
-        let position = open.live.head().map_or(0, |head| head.position);
-        self.feed.stored(position);
+        let position = self.stored(open);
         let gauges = [process.p50_micros, process.p99_micros, position, process.checkpoint];
         for (gauge, value) in self.shared.gauges.iter().zip(gauges) {
             gauge.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// Tells readers what is stored; returns up to where.
+    pub fn stored(&self, open: &mut Open) -> u64 {
+        let position = open.live.head().map_or(0, |head| head.position);
+        self.feed.stored(position, open.live.take_blocks(self.feed.is_looked_at()));
+        position
     }
 
     fn checkpoint(&self, open: Option<&mut Open>) {

@@ -5,6 +5,8 @@
 //!                              renders a range once        one per connection
 //! ```
 //!
+//! A range in which a filter finds nothing is not even rendered when its bytes tell: see `recent`.
+//!
 //! Owns the way from "something was stored" to bytes in a socket. Refuses to know what events look
 //! like and which ones a filter lets through: the guest renders pages, and says up to where.
 //!
@@ -15,6 +17,7 @@
 mod channel;
 mod feed;
 mod reader;
+mod recent;
 mod span;
 mod sse;
 mod ws;

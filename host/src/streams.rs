@@ -53,7 +53,7 @@ impl Actor {
             }
         };
         let step = open.live.import(token, feed);
-        self.feed.stored(open.live.head().map_or(0, |head| head.position));
+        self.stored(open);
         open.live.take_failures().iter().for_each(|failure| self.failed(failure));
         self.ended(open.live.take_ran());
         step

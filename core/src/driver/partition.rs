@@ -12,7 +12,8 @@ use super::call::call;
 use super::checkpoint::store_rows_alone;
 use super::pages::{self, Start};
 use super::{
-    Export, Guest, NOBODY, Spawn, Store, StoreError, Tail, TestStamps, Trap, World, test_entropy,
+    Export, Guest, NOBODY, Spawn, Store, StoreError, StoredBlock, Tail, TestStamps, Trap, World,
+    test_entropy,
 };
 use crate::chain::{self, Hash};
 use crate::protocol::{
@@ -78,6 +79,8 @@ pub struct Partition<S: Spawn, T, W> {
     /// A stored row is not what was written: all of them are deleted and folded again.
     pub(super) rows_damaged: bool,
     pub(super) imports: super::import::Imports<S::Guest>,
+    /// What batches stored since the host took it, if the host does.
+    pub(super) blocks: Option<Vec<StoredBlock>>,
 }
 
 /// An open instance.
@@ -154,6 +157,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             failed: 0,
             rows_damaged: false,
             imports: super::import::Imports::default(),
+            blocks: None,
         }
     }
 
@@ -214,6 +218,12 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn continues(&mut self, processed: u64, rejected: u64) {
         self.process.commands_processed = processed;
         self.process.commands_rejected = rejected;
+    }
+
+    /// The blocks that batches stored since the last call, in order; from now on they are kept for
+    /// the next one, or are not. One that was stored although the store failed is not among them.
+    pub fn take_blocks(&mut self, keep: bool) -> Vec<StoredBlock> {
+        core::mem::replace(&mut self.blocks, keep.then(Vec::new)).unwrap_or_default()
     }
 
     /// What went wrong since the last call, for the host's log. No payloads, no client data.

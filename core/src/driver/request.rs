@@ -2,6 +2,7 @@
 //!
 //! Owns requests and replies as owned values. Refuses to know how they travel.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -49,7 +50,7 @@ pub struct Reply {
     /// [`Partition::import`] under this number, below 2^53, until that has one.
     pub import: Option<u64>,
     /// When set, the body goes on with events: see [`OwnedRequest::page`].
-    pub live: Option<Live>,
+    pub live: Option<Box<Live>>,
 }
 
 /// The range of an export, bounds in positions: `after < p <= to`.
@@ -167,7 +168,7 @@ impl Reply {
             }
             ExportFrom::After(after) => Export { after, to },
         });
-        let (listing, live) = (outcome.listing.take(), outcome.live.take());
+        let (listing, live) = (outcome.listing.take(), outcome.live.take().map(Box::new));
         Self { response, export, listing, import: None, live }
     }
 

@@ -9,7 +9,7 @@ use super::call::call;
 use super::checkpoint::take_checkpoint;
 use super::hashes::Hashes;
 use super::partition::{Failure, Live};
-use super::{Guest, Store, Write};
+use super::{Guest, Store, StoredBlock, Write};
 use crate::chain;
 use crate::protocol::{Block, Op, Outcome};
 
@@ -19,6 +19,7 @@ pub(super) fn store_batch<G: Guest, T: Store>(
     store: &mut T,
     outcomes: &[(usize, Outcome)],
     checkpoint: bool,
+    told: Option<&mut Vec<StoredBlock>>,
 ) -> Result<Hashes, Failure> {
     let mut hashes = Hashes::default();
     if !outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
@@ -60,6 +61,9 @@ pub(super) fn store_batch<G: Guest, T: Store>(
     let position =
         if checkpoint { Some(take_checkpoint(&mut live.guest, &mut write)?) } else { None };
     store.write(&write)?;
+    if let Some(told) = told {
+        told.append(&mut write.blocks);
+    }
     if let Some(position) = position {
         live.head.checkpoint = position;
         live.changed = false;

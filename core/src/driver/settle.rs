@@ -24,7 +24,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         let checkpoint = outcomes.iter().any(|(_, outcome)| outcome.checkpoint_due)
             || live.head.position.saturating_sub(live.head.checkpoint)
                 > self.config.tail_events_max;
-        let result = store_batch(live, &mut self.store, outcomes, checkpoint);
+        let result = store_batch(live, &mut self.store, outcomes, checkpoint, self.blocks.as_mut());
         let to = live.head.position;
         let result = result.and_then(|hashes| {
             let owned = outcomes.iter().try_for_each(|(_, outcome)| self.settle_adoption(outcome));

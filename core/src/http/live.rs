@@ -8,12 +8,14 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::answer::{Answer, link_to};
 use super::events::{List, Range, fill};
 use super::request::{Headers, Parsed};
 use super::routes::Action;
 use super::shown::Form;
+use crate::commit;
 use crate::engine::{Access, Engine};
 use crate::errors::{Code, Problem};
 use crate::limits::{INTEGER_MAX, LIVE_PAGE_BYTES, LIVE_PAGE_EVENTS};
@@ -110,8 +112,18 @@ pub fn answer(engine: &Engine, access: &mut Access<'_>, parsed: &Parsed) -> Resu
             .header("Cache-Control", "no-cache, no-transform".to_string())
     };
     let target = link_to(PATH, parsed, "");
-    answer.live = Some(Live { target, after, head, socket });
+    answer.live = Some(Live { target, marks: marks(parsed), after, head, socket });
     Ok(answer)
+}
+
+/// What every stored line has in it that holds an event which the filters let through.
+fn marks(parsed: &Parsed) -> Vec<String> {
+    let param = |name| parsed.params.get(name).map(String::as_str);
+    let mut marks = Vec::new();
+    marks.extend(param("type").map(commit::mark_of_type));
+    marks.extend(param("category").map(commit::mark_of_category));
+    marks.extend(param("correlationId").and_then(commit::mark_of_correlation));
+    marks
 }
 
 /// What comes after a position, as far as it fits.
@@ -129,6 +141,7 @@ fn page(
     // What was not shown up to the head was looked at and is not wanted.
     let looked = list.last.filter(|_| list.more).unwrap_or_else(|| head.max(after));
     let mut answer = Answer::ok("text/event-stream", list.body);
-    answer.live = Some(Live { target: String::new(), after: looked, head, socket: false });
+    let (target, marks) = (String::new(), Vec::new());
+    answer.live = Some(Live { target, marks, after: looked, head, socket: false });
     Ok(answer)
 }

@@ -230,6 +230,9 @@ pub struct Live {
     /// What to ask for to get what comes next, but for the position it comes after, which is put
     /// behind it. The same for all that see the same events.
     pub target: String,
+    /// Texts that all stored lines have which hold an event that is shown: where one of them is
+    /// missing, there is nothing to ask for. None when a line does not tell.
+    pub marks: Vec<String>,
     /// Up to this position nothing is left to be shown.
     pub after: u64,
     /// The last position there was when this was said.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use foldlog_core::driver::OwnedRequest;
+use foldlog_core::protocol::Live;
 use hyper::body::Bytes;
 use tokio::sync::{oneshot, watch};
 
@@ -21,6 +22,8 @@ pub const RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Channel {
     target: String,
+    marks: Vec<String>,
+    feed: Arc<Feed>,
     span: Mutex<Span>,
     more: watch::Sender<()>,
     /// Dropped with it, which ends the task.
@@ -28,18 +31,23 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Begins to follow behind `start`. What is stored beyond that already is found at once.
+    /// Begins to follow behind the head that an answer told. What is stored beyond that already is
+    /// found at once.
     pub fn begin(
         feed: Arc<Feed>,
         partitions: Arc<Partitions>,
         name: &str,
-        target: &str,
-        start: u64,
+        live: &Live,
     ) -> Arc<Self> {
         let (followed, left) = oneshot::channel();
+        if !live.marks.is_empty() {
+            feed.looks(true);
+        }
         let channel = Arc::new(Self {
-            target: target.to_string(),
-            span: Mutex::new(Span::new(start)),
+            target: live.target.clone(),
+            marks: live.marks.clone(),
+            feed: feed.clone(),
+            span: Mutex::new(Span::new(live.head)),
             more: watch::Sender::new(()),
             _followed: followed,
         });
@@ -63,13 +71,30 @@ impl Channel {
         &self.target
     }
 
+    /// Passes what is known to have nothing for anyone here; returns up to where it looked.
+    fn pass(&self) -> u64 {
+        let looked = self.span().looked();
+        let to = self.feed.nothing_up_to(looked, &self.marks);
+        let mut span = self.span();
+        span.push(Bytes::new(), to);
+        span.looked()
+    }
+
     fn span(&self) -> MutexGuard<'_, Span> {
         // A span holds after each of its operations.
         self.span.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Asks for a page whenever something was stored behind what was looked at.
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if !self.marks.is_empty() {
+            self.feed.looks(false);
+        }
+    }
+}
+
+/// Asks for a page whenever something was stored behind what was looked at that may be wanted.
 async fn follow(
     feed: Arc<Feed>,
     partitions: Arc<Partitions>,
@@ -78,20 +103,33 @@ async fn follow(
     mut left: oneshot::Receiver<()>,
 ) {
     let mut head = feed.watch();
+    // What was stored before anyone looked at blocks is asked for.
+    let mut unseen = true;
     loop {
-        let Some(looked) = channel.upgrade().map(|channel| channel.span().looked()) else { return };
-        let Some(target) = channel.upgrade().map(|channel| channel.target.clone()) else { return };
-        let Some((bytes, to)) = page(&partitions, &name, &target, looked).await else {
-            tokio::time::sleep(RETRY).await;
-            continue;
+        let Some((looked, target)) = channel.upgrade().map(|channel| {
+            let looked = if unseen { channel.span().looked() } else { channel.pass() };
+            (looked, channel.target.clone())
+        }) else {
+            return;
         };
-        let told = channel.upgrade().is_some_and(|channel| {
-            let told = channel.span().push(bytes, to);
-            if told {
-                channel.more.send_replace(());
-            }
-            told
-        });
+        let passed = !unseen && looked >= *head.borrow();
+        let (to, told) = if passed {
+            (looked, false)
+        } else {
+            let Some((bytes, to)) = page(&partitions, &name, &target, looked).await else {
+                tokio::time::sleep(RETRY).await;
+                continue;
+            };
+            let told = channel.upgrade().is_some_and(|channel| {
+                let told = channel.span().push(bytes, to);
+                if told {
+                    channel.more.send_replace(());
+                }
+                told
+            });
+            (to, told)
+        };
+        unseen = false;
         tokio::time::sleep(feed.pause(told)).await;
         tokio::select! {
             more = beyond(&mut head, to) => if !more { return },

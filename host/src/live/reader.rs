@@ -54,7 +54,7 @@ impl Reader {
         heartbeat: Duration,
     ) -> Self {
         let feed = partitions.feeds.of(name);
-        let channel = feed.channel(partitions, name, &live.target, live.head);
+        let channel = feed.channel(partitions, name, live);
         let more = channel.watch();
         feed.counts(true);
         Self {

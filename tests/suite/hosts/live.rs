@@ -298,3 +298,95 @@ fn what_could_not_be_stored_is_never_seen() {
         assert!(matches!(more, None | Some(Heard::Heartbeat)), "{more:?}");
     }
 }
+
+/// Requests that partitions answered so far, commands and pages of live readers included.
+fn answered(host: &mut Host) -> u64 {
+    let text = host.get("/metrics").text();
+    let metric = |name| {
+        let count = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        count.and_then(|count| count.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {name}"))
+    };
+    metric("foldlog_batch_size_sum") + metric("foldlog_reads_beside_total")
+}
+
+/// Commands of a correlation that few have.
+fn seldom(client: &mut Client, round: u64) {
+    let account = format!("s{round}");
+    let transfer = format!(
+        r#"{{"transferId":"t{round}","fromAccountId":"{account}","toAccountId":"a","amount":1}}"#
+    );
+    for (path, body) in [
+        ("open-account", format!(r#"{{"accountId":"{account}","initialBalance":9}}"#)),
+        ("deposit", format!(r#"{{"accountId":"{account}","amount":1}}"#)),
+        ("transfer", transfer),
+    ] {
+        let request = Request::post(&format!("/commands/{path}"), &body);
+        let answer = client.send(&request.header("X-Correlation-Id", "say \"seldom\""));
+        let status = answer.unwrap_or_else(|e| panic!("{e}")).status;
+        assert!(status < 300, "{path}: {status}");
+    }
+}
+
+/// What a filter lets through among much that it does not: each of it is seen, and the rest is not
+/// even asked for.
+#[test]
+fn what_comes_seldom_is_not_missed_and_costs_little() {
+    const ROUNDS: u64 = 12;
+    let mut host = Setup::new(Kind::Native).start();
+    open(&mut host, "");
+    let filters = [
+        "type=AccountOpened",
+        "category=Transfer",
+        "correlationId=say%20%22seldom%22",
+        "correlationId=evt-002",
+        "type=MoneyDeposited&correlationId=say%20%22seldom%22",
+        "type=NothingSuch",
+    ];
+    let follow = |filter: &&str| {
+        let query = format!("?{filter}");
+        let reader = Follower::open(host.address(), Transport::Sse, "", &query, None);
+        let mut reader = reader.unwrap_or_else(|e| panic!("{filter}: {e}"));
+        assert_eq!(reader.next(SOON), Some(Heard::Start(1)), "{filter}");
+        reader
+    };
+    let mut readers: Vec<Follower> = filters.iter().map(follow).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let payers: Vec<_> = (0..4)
+            .map(|_| {
+                let (client, stop) = (host.client(), &stop);
+                scope.spawn(move || pay(client, stop))
+            })
+            .collect();
+        let mut client = host.client();
+        for round in 0..ROUNDS {
+            thread::sleep(Duration::from_millis(30));
+            seldom(&mut client, round);
+        }
+        stop.store(true, Ordering::Relaxed);
+        payers.into_iter().for_each(|payer| assert!(payer.join().is_ok(), "a command failed"));
+    });
+    for (reader, filter) in readers.iter_mut().zip(filters) {
+        let list = host.get(&format!("/events/stream?limit=1000&after=1&{filter}")).json();
+        let list = list.as_array().cloned().unwrap_or_default();
+        let least = match filter {
+            "type=NothingSuch" => 0,
+            "correlationId=evt-002" => 1,
+            _ => ROUNDS,
+        };
+        assert!(list.len() as u64 >= least, "{filter}: {}", list.len());
+        for wanted in list {
+            assert_eq!(next_event(reader), wanted, "{filter}");
+        }
+    }
+    // Alone with a filter that lets nothing through.
+    readers.drain(..5);
+    thread::sleep(Duration::from_millis(300));
+    let before = answered(&mut host);
+    for _ in 0..100 {
+        assert_eq!(host.send(&deposit("")).status, 200);
+        thread::sleep(Duration::from_millis(3));
+    }
+    let more = answered(&mut host) - before;
+    assert!((100..120).contains(&more), "100 commands, and {more} requests answered");
+}
