@@ -19,7 +19,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pooled;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// Connections to one place that are kept open for the next call, and for how long.
@@ -28,10 +28,30 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 /// An answer that says yes has been heard: its rest is read only to use the connection again.
 const REST_MAX: Duration = Duration::from_millis(500);
 
+/// Who calls.
+pub const AGENT: &str = concat!("foldlog/", env!("CARGO_PKG_VERSION"));
+
 /// Makes calls. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool<HttpConnector>,
+}
+
+/// Connections that are made by a connector, with TLS where the URL asks for it.
+pub type Pool<C> = Pooled<HttpsConnector<C>, Full<Bytes>>;
+
+/// TLS over a connector. The name in the URL is the one that the certificate must be for.
+pub fn tls<C>(tcp: C) -> HttpsConnector<C> {
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots();
+    connector.https_or_http().enable_http1().wrap_connector(tcp)
+}
+
+/// Opens nothing yet.
+pub fn pool<C: Connect + Clone>(connector: C) -> Pooled<C, Full<Bytes>> {
+    let mut pool = Pooled::builder(TokioExecutor::new());
+    pool.pool_timer(TokioTimer::new());
+    pool.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+    pool.build(connector)
 }
 
 impl Client {
@@ -40,12 +60,7 @@ impl Client {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots();
-        let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
-        let mut pool = Pooled::builder(TokioExecutor::new());
-        pool.pool_timer(TokioTimer::new());
-        pool.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
-        Self { pool: pool.build(connector) }
+        Self { pool: pool(tls(tcp)) }
     }
 
     /// Makes a call. `Err` says why it failed, for `GET /effects`.
@@ -63,14 +78,19 @@ impl Client {
         let told = |error: &dyn Error| unanswered(&innermost(error), secret);
         let request = request(call, secret).map_err(|e| told(&*e))?;
         let response = self.pool.request(request).await.map_err(|e| told(&e))?;
-        let status = response.status();
-        if status.is_success() {
-            // Whatever happens to it: the call was heard.
-            let _ = tokio::time::timeout(REST_MAX, read(response)).await;
-            return answered(status.as_u16(), b"", secret);
-        }
-        answered(status.as_u16(), &read(response).await, secret)
+        heard(response, secret).await
     }
+}
+
+/// What an answer means.
+pub async fn heard(response: Response<Incoming>, secret: Option<&Secret>) -> Result<(), String> {
+    let status = response.status();
+    if status.is_success() {
+        // Whatever happens to it: the call was heard.
+        let _ = tokio::time::timeout(REST_MAX, read(response)).await;
+        return answered(status.as_u16(), b"", secret);
+    }
+    answered(status.as_u16(), &read(response).await, secret)
 }
 
 fn request(
@@ -82,7 +102,7 @@ fn request(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request = request.header(USER_AGENT, concat!("foldlog/", env!("CARGO_PKG_VERSION")));
+    request = request.header(USER_AGENT, AGENT);
     if let (Some(_), Some(secret)) = (bearer, secret) {
         let mut value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()))?;
         value.set_sensitive(true);
@@ -108,7 +128,7 @@ async fn read(response: Response<Incoming>) -> Vec<u8> {
 }
 
 /// What lies at the bottom of an error says most, and in the fewest words.
-fn innermost(error: &dyn Error) -> String {
+pub fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
