@@ -31,6 +31,7 @@ const foldlog :Workerd.Worker = (
     (name = "guest.wasm", wasm = embed "../build/worker/guest.wasm"),
   ],
   compatibilityDate = "2026-07-01",
+  compatibilityFlags = ["global_fetch_strictly_public"],
   bindings = [
     (name = "PARTITION", durableObjectNamespace = "Partition"),
     (name = "DIRECTORY", durableObjectNamespace = "Directory"),

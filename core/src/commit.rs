@@ -275,6 +275,10 @@ pub fn settings_text(settings: &OpenSettings, registry: &Registry) -> String {
     push_unsigned(&mut out, settings.snapshots_kept.into());
     out.push_str(",\"emailBackoffMs\":");
     push_unsigned(&mut out, settings.email_backoff_ms.into());
+    // Only where it is not as ever: of logs without it the settings have not changed.
+    if settings.allow_private_callbacks {
+        out.push_str(",\"allowPrivateCallbacks\":true");
+    }
     out.push('}');
     out
 }

@@ -187,6 +187,8 @@ pub struct OpenSettings {
     pub snapshots_kept: u32,
     /// Milliseconds before the second attempt at an email, at most; doubled with each further one.
     pub email_backoff_ms: u32,
+    /// Whether consumers may be called inside, at addresses that are not public.
+    pub allow_private_callbacks: bool,
     /// Bytes a request's body may have; told in the answer to one that has more.
     pub body_bytes_max: u64,
     /// Bytes of rows the cache may hold.
@@ -204,6 +206,7 @@ impl Default for OpenSettings {
             snapshot_every: None,
             snapshots_kept: 3,
             email_backoff_ms: 1_000,
+            allow_private_callbacks: false,
             body_bytes_max: 256 << 10,
             row_cache_max: 16 << 20,
             guest_memory_max: 64 << 20,

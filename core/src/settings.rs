@@ -134,6 +134,10 @@ pub struct Settings {
     pub effect_deadline_ms: u64,
     /// How emails are sent.
     pub mail: Mail,
+    /// What the keys of consumers are made from; `None`: the host makes and keeps its own.
+    pub secret: Option<Secret>,
+    /// See [`OpenSettings::allow_private_callbacks`].
+    pub allow_private_callbacks: bool,
     /// Bytes of rows a partition keeps in memory.
     pub row_cache_max: u64,
     /// Bytes of one guest instance.
@@ -195,6 +199,8 @@ impl Settings {
             effects_in_flight_max: reader.small("effects_in_flight_max")?,
             effect_deadline_ms: reader.number("effect_deadline_ms")?,
             mail: reader.mail()?,
+            secret: reader.secret("secret")?,
+            allow_private_callbacks: reader.switch("allow_private_callbacks")?,
             row_cache_max: reader.number("row_cache_max")?,
             guest_memory_max: reader.number("guest_memory_max")?,
             stage_ms_max: reader.number("stage_ms_max")?,
@@ -220,6 +226,7 @@ impl Settings {
             snapshot_every: self.snapshot_every,
             snapshots_kept: self.snapshots_kept,
             email_backoff_ms: self.email_backoff_ms,
+            allow_private_callbacks: self.allow_private_callbacks,
             body_bytes_max: self.body_bytes_max,
             row_cache_max: self.row_cache_max,
             guest_memory_max: self.guest_memory_max,
@@ -318,10 +325,14 @@ impl Reader<'_> {
         if value.is_empty() {
             return Ok(None);
         }
-        let allowed = "8 to 1024 visible ASCII characters, no spaces";
         let setting = Self::setting(name);
-        let invalid = || self.invalid(&setting, "[hidden]".to_string(), allowed.to_string());
-        Secret::new(&value).map(Some).ok_or_else(invalid)
+        let Setting { min, max, .. } = setting;
+        let fits = (min..=max).contains(&(value.len() as u64));
+        let secret = Secret::new(&value).filter(|_| fits);
+        secret.map(Some).ok_or_else(|| {
+            let allowed = format!("{min} to {max} visible ASCII characters, no spaces");
+            self.invalid(&setting, "[hidden]".to_string(), allowed)
+        })
     }
 
     fn invalid(&self, setting: &Setting, value: String, allowed: String) -> InvalidSetting {

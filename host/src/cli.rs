@@ -44,10 +44,11 @@ pub enum Verb {
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  foldlog serve --data /var/lib/foldlog --listen 0.0.0.0:8080 \
-    --log-format json\n\nFlags win over environment variables. SENDGRID_API_KEY is read from the \
-    environment alone: with it, emails are sent from --email-from; without it they are logged. \
-    SIGTERM and SIGINT stop it: what is \
-    under way is answered first.")]
+    --log-format json\n\nFlags win over environment variables. Secrets are read from the environment \
+    alone. With SENDGRID_API_KEY, emails are sent from --email-from; without it they are logged. \
+    The keys of consumers are made from FOLDLOG_SECRET; without it, from the file `secret` of the \
+    data directory, which is made once. SIGTERM and SIGINT stop it: what is under way is answered \
+    first.")]
 pub struct Serve {
     /// Settings.
     #[command(flatten)]
@@ -250,7 +251,11 @@ impl Args for SettingFlags {
             if !setting.environment.is_empty() {
                 help.push_str(&format!(" [env: {}]", setting.environment));
             }
-            let flag = Arg::new(setting.flag).long(setting.flag);
+            let mut flag = Arg::new(setting.flag).long(setting.flag);
+            if setting.unit == Unit::Switch {
+                // Alone it says yes.
+                flag = flag.num_args(0..=1).default_missing_value("true");
+            }
             command.arg(flag.value_name(value_name).help(help))
         })
     }

@@ -16,12 +16,13 @@ use foldlog_core::webhook;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::Listen;
 use crate::json::Object;
-use crate::outgoing::{Pool, innermost, pool};
+use crate::outgoing::{Pool, anywhere, innermost, pool, tls};
 use crate::world::{Machine, entropy};
 
 /// Before a lost connection is made again.
@@ -52,7 +53,7 @@ struct Metadata {
 
 /// What to do with what comes.
 struct Listener {
-    pool: Pool,
+    pool: Pool<HttpConnector>,
     /// Where the partition is, without a slash at the end.
     base: String,
     topic: String,
@@ -83,7 +84,8 @@ async fn follow(flags: &Listen) -> Result<ExitCode, String> {
     let forward = flags.forward.as_deref().map(|text| uri("--forward", text)).transpose()?;
     let forward = forward.map(|uri| Ok::<_, String>((uri, secret()?))).transpose()?;
     let json = flags.json || !std::io::stdout().is_terminal();
-    let listener = Listener { pool: pool(), base, topic: flags.topic.clone(), forward, json };
+    let listener =
+        Listener { pool: pool(tls(anywhere())), base, topic: flags.topic.clone(), forward, json };
     let mut after = listener.start(flags).await?;
     if let Some((uri, secret)) = &listener.forward {
         eprintln!("forwarding {} to {uri}", flags.topic);

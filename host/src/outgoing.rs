@@ -19,7 +19,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pooled;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// Connections to one place that are kept open for the next call, and for how long.
@@ -28,22 +28,34 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 /// An answer that says yes has been heard: its rest is read only to use the connection again.
 const REST_MAX: Duration = Duration::from_millis(500);
 
+/// Who calls.
+pub const AGENT: &str = concat!("foldlog/", env!("CARGO_PKG_VERSION"));
+
 /// Makes calls. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool,
+    pool: Pool<HttpConnector>,
 }
 
-/// Connections to whoever is called.
-pub type Pool = Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// Connections that are made by a connector, with TLS where the URL asks for it.
+pub type Pool<C> = Pooled<HttpsConnector<C>, Full<Bytes>>;
 
-/// Opens nothing yet. Certificates are checked against Mozilla's roots, as built in.
-pub fn pool() -> Pool {
+/// TLS over a connector. The name in the URL is the one that the certificate must be for.
+pub fn tls<C>(tcp: C) -> HttpsConnector<C> {
+    let connector = HttpsConnectorBuilder::new().with_webpki_roots();
+    connector.https_or_http().enable_http1().wrap_connector(tcp)
+}
+
+/// Connects to whatever is named.
+pub fn anywhere() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new().with_webpki_roots();
-    let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
+    tcp
+}
+
+/// Opens nothing yet.
+pub fn pool<C: Connect + Clone>(connector: C) -> Pooled<C, Full<Bytes>> {
     let mut pool = Pooled::builder(TokioExecutor::new());
     pool.pool_timer(TokioTimer::new());
     pool.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
@@ -53,7 +65,7 @@ pub fn pool() -> Pool {
 impl Client {
     /// Opens nothing yet.
     pub fn new() -> Self {
-        Self { pool: pool() }
+        Self { pool: pool(tls(anywhere())) }
     }
 
     /// Makes a call. `Err` says why it failed, for `GET /effects`.
@@ -71,14 +83,19 @@ impl Client {
         let told = |error: &dyn Error| unanswered(&innermost(error), secret);
         let request = request(call, secret).map_err(|e| told(&*e))?;
         let response = self.pool.request(request).await.map_err(|e| told(&e))?;
-        let status = response.status();
-        if status.is_success() {
-            // Whatever happens to it: the call was heard.
-            let _ = tokio::time::timeout(REST_MAX, read(response)).await;
-            return answered(status.as_u16(), b"", secret);
-        }
-        answered(status.as_u16(), &read(response).await, secret)
+        heard(response, secret).await
     }
+}
+
+/// What an answer means.
+pub async fn heard(response: Response<Incoming>, secret: Option<&Secret>) -> Result<(), String> {
+    let status = response.status();
+    if status.is_success() {
+        // Whatever happens to it: the call was heard.
+        let _ = tokio::time::timeout(REST_MAX, read(response)).await;
+        return answered(status.as_u16(), b"", secret);
+    }
+    answered(status.as_u16(), &read(response).await, secret)
 }
 
 fn request(
@@ -90,7 +107,7 @@ fn request(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    request = request.header(USER_AGENT, concat!("foldlog/", env!("CARGO_PKG_VERSION")));
+    request = request.header(USER_AGENT, AGENT);
     if let (Some(_), Some(secret)) = (bearer, secret) {
         let mut value = HeaderValue::try_from(format!("Bearer {}", secret.reveal()))?;
         value.set_sensitive(true);

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::waker::Waker;
 use crate::wasm::{BUILT_IN, Bounds, Module};
-use crate::{log, owner};
+use crate::{log, owner, secret};
 
 /// Requests may need their deadline, and a little to be sent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,11 +29,14 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Serves until it is told to stop.
 pub fn run(serve: &Serve) -> Result<(), String> {
     log::init(serve.log_format);
-    let settings = Settings::read(HostKind::Native, &mut |s| serve.settings.get(s))
+    let mut settings = Settings::read(HostKind::Native, &mut |s| serve.settings.get(s))
         .map_err(|e| e.to_string())?;
     let data = PathBuf::from(&settings.data);
     make_directory(&data)?;
     let lock = Lock::take(&data)?;
+    if settings.secret.is_none() {
+        settings.secret = Some(secret::of(&data)?);
+    }
     let bounds =
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
     let module = load(serve.guest.as_deref(), bounds)?;

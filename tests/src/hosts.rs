@@ -333,7 +333,15 @@ fn spawn(setup: &Setup, dir: &Path) -> Running {
         _ => commands::worker(setup, dir, address),
     };
     // What belongs to whoever runs the tests has no place in them.
-    command.env_remove("SENDGRID_API_KEY").env_remove("SENDGRID_URL").env_remove("EMAIL_FROM");
+    for name in [
+        "SENDGRID_API_KEY",
+        "SENDGRID_URL",
+        "EMAIL_FROM",
+        "FOLDLOG_SECRET",
+        "ALLOW_PRIVATE_CALLBACKS",
+    ] {
+        command.env_remove(name);
+    }
     command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
     if let Some((partition, bytes)) = setup.disk {
         command = on_disk_of(bytes, partition, &dir.join("data"), &command);

@@ -39,6 +39,7 @@ fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
         snapshot_every: None,
         snapshots_kept: 3,
         email_backoff_ms: 1_000,
+        allow_private_callbacks: false,
         body_bytes_max: 1 << 18,
         row_cache_max,
         guest_memory_max: 64 << 20,

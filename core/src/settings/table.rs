@@ -110,8 +110,31 @@ pub const TABLE: &[Setting] = &[
         name: "sendgrid_api_key",
         environment: "SENDGRID_API_KEY",
         variable: "SENDGRID_API_KEY",
+        min: 8,
+        max: 1_024,
         unit: Unit::Secret,
         doc: "SendGrid's key; without one, emails are logged and not sent",
+        ..TEXT
+    },
+    Setting {
+        name: "secret",
+        environment: "FOLDLOG_SECRET",
+        variable: "FOLDLOG_SECRET",
+        min: 16,
+        max: 1_024,
+        unit: Unit::Secret,
+        doc: "What the keys of consumers are made from; without one, the host makes and keeps its own",
+        ..TEXT
+    },
+    Setting {
+        name: "allow_private_callbacks",
+        flag: "allow-private-callbacks",
+        environment: "ALLOW_PRIVATE_CALLBACKS",
+        variable: "ALLOW_PRIVATE_CALLBACKS",
+        native: "false",
+        worker: "false",
+        unit: Unit::Switch,
+        doc: "Let consumers be called at addresses that are not public, this machine's among them",
         ..TEXT
     },
     Setting {

@@ -104,6 +104,44 @@ fn a_secret_is_shown_nowhere() {
 }
 
 #[test]
+fn secrets_have_their_lengths() {
+    let secret = |length: usize| mail(&[("secret", &"x".repeat(length))]);
+    for (length, fits) in [(8, false), (15, false), (16, true), (1_024, true), (1_025, false)] {
+        assert_eq!(secret(length).is_ok(), fits, "{length}");
+    }
+    assert_eq!(
+        secret(15).unwrap_err().to_string(),
+        "FOLDLOG_SECRET is `[hidden]`: it must be 16 to 1024 visible ASCII characters, no spaces"
+    );
+    assert_eq!(secret(0).unwrap().secret, None, "the host makes one");
+    let native = with(HostKind::Native, "secret", "planted").unwrap_err().to_string();
+    assert!(native.starts_with("FOLDLOG_SECRET is `[hidden]`"), "{native}");
+    // None of them is longer than a secret can be.
+    let secrets = TABLE.iter().filter(|setting| setting.unit == Unit::Secret);
+    for Setting { name, min, max, .. } in secrets {
+        assert!((8..=*max).contains(min) && *max == 1_024, "{name}");
+    }
+}
+
+#[test]
+fn consumers_are_called_inside_only_when_it_is_set() {
+    for host in [HostKind::Native, HostKind::Worker] {
+        let allowed = |value| with(host, "allow_private_callbacks", value).map(|s| s.open());
+        let registry = crate::registry::Registry::standard();
+        let stated = |value| crate::commit::settings_text(&allowed(value).unwrap(), &registry);
+        assert!(
+            !stated("false").contains("allowPrivateCallbacks") && stated("") == stated("false")
+        );
+        let mut appended = stated("");
+        appended.insert_str(appended.len() - 1, ",\"allowPrivateCallbacks\":true");
+        assert_eq!(stated("true"), appended);
+        assert!(crate::targets::allow_private(&stated("true")));
+        assert!(!crate::targets::allow_private(&stated("")));
+        assert!(allowed("yes").is_err());
+    }
+}
+
+#[test]
 fn a_key_needs_a_sender_and_a_url_no_password() {
     let error = mail(&[("sendgrid_api_key", "SG.planted")]).unwrap_err();
     assert!(error.to_string().starts_with("EMAIL_FROM is ``: it must be set when"), "{error}");

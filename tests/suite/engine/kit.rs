@@ -86,6 +86,7 @@ impl Setup {
                 snapshot_every: self.snapshot_every,
                 snapshots_kept: 3,
                 email_backoff_ms: 1_000,
+                allow_private_callbacks: false,
                 body_bytes_max: 1 << 18,
                 row_cache_max: self.row_cache_max,
                 guest_memory_max: 64 << 20,

@@ -30,6 +30,7 @@ mod guest;
 mod owner;
 mod plain;
 mod platform;
+mod secret;
 mod settings;
 mod sql;
 mod world;
@@ -311,7 +312,8 @@ impl Ready {
     ) -> Self {
         let batch_commands_max = usize::try_from(settings.batch_commands_max).unwrap_or(1);
         let idle_ms = export::number(settings.checkpoint_idle_ms);
-        let connection = Connection::new(storage.clone(), idle_ms, alarm_ms);
+        let secret = settings.secret.clone();
+        let connection = Connection::new(storage.clone(), idle_ms, alarm_ms, secret);
         let store = SqlStore::new(connection);
         let config = Config {
             partition: name.to_string(),

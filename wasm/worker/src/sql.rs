@@ -1,4 +1,4 @@
-//! SQL over the object's own database, and what is stored beside it: owner and alarm.
+//! SQL over the object's own database, and what is stored beside it: owner, secret, alarm.
 //!
 //! Owns binding, reading, the one transaction, and rules of the platform: values pass as
 //! JavaScript has them, rows stay within 2 MB, the alarm is only ever moved forward. Refuses to
@@ -9,11 +9,13 @@
 
 use foldlog_core::chain::hex;
 use foldlog_core::driver::{SqlError, SqlValue, Sqlite};
+use foldlog_core::settings::Secret;
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
 use crate::platform::{Sql, Storage, message_of, now_ms};
+use crate::secret;
 
 /// Bytes of one row. The local runtime would take more than production does.
 const ROW_BYTES_MAX: usize = 2_000_000;
@@ -29,6 +31,8 @@ pub struct Connection {
     /// When the alarm is set to go off, as far as is known.
     alarm_ms: Option<f64>,
     idle_ms: f64,
+    /// The secret that is set.
+    secret: Option<Secret>,
     last_write_ms: f64,
     /// Writes set no alarm: it is the alarm that writes.
     resting: bool,
@@ -38,10 +42,15 @@ pub struct Connection {
 
 impl Connection {
     /// `alarm_ms` is the alarm that is set already.
-    pub fn new(storage: Storage, idle_ms: f64, alarm_ms: Option<f64>) -> Self {
+    pub fn new(
+        storage: Storage,
+        idle_ms: f64,
+        alarm_ms: Option<f64>,
+        secret: Option<Secret>,
+    ) -> Self {
         let sql = storage.sql();
         let (last_write_ms, resting, failed) = (0.0, false, false);
-        Self { storage, sql, alarm_ms, idle_ms, last_write_ms, resting, failed }
+        Self { storage, sql, alarm_ms, idle_ms, secret, last_write_ms, resting, failed }
     }
 
     /// Whether a write failed: the object has to start anew from what is stored.
@@ -111,8 +120,10 @@ impl Sqlite for Connection {
     fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
         // In the same turn as the write beside it: both are stored or neither.
         let put = self.storage.kv().put(OWNER_KEY, &hex(incarnation)).map_err(|e| failure(&e));
-        self.failed |= put.is_err();
-        put
+        // What a log begins with is there before it: also the secret, where the object has its own.
+        let done = put.and_then(|()| secret::of(&self.storage, self.secret.as_ref()).map(drop));
+        self.failed |= done.is_err();
+        done
     }
 
     fn transaction(

@@ -46,6 +46,7 @@ fn open(genesis: Option<String>, head: u64) -> Vec<u8> {
             snapshot_every: None,
             snapshots_kept: 3,
             email_backoff_ms: 1_000,
+            allow_private_callbacks: false,
             body_bytes_max: 1 << 18,
             row_cache_max: 1 << 20,
             guest_memory_max: 64 << 20,
