@@ -25,6 +25,7 @@ mod value;
 use alloc::string::String;
 
 pub use self::minify::{DEPTH_MAX, is_minified, minify};
+pub(crate) use self::read::clean_end;
 pub use self::read::{elements, members, string, unsigned};
 pub use self::value::Json;
 

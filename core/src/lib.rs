@@ -41,6 +41,7 @@ pub mod ids;
 pub mod limits;
 pub mod time;
 pub mod json;
+pub mod schema;
 pub mod fields;
 pub mod errors;
 pub mod settings;

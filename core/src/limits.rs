@@ -96,3 +96,22 @@ pub const STATE_CHARS_MAX: usize = 64;
 pub const MEMBERS_PER_COMMAND_MAX: usize = 100;
 /// Members of a subscription.
 pub const MEMBERS_MAX: usize = 1_000;
+/// A schema document.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// Arrays and objects inside each other in a schema.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Instructions of all patterns of a schema: 10,000 characters that are spelled out.
+pub const SCHEMA_PATTERNS_MAX: usize = 10_000;
+/// Evaluations that a schema can ask for of one value, each way through references counted.
+pub const SCHEMA_WAYS_MAX: u64 = 10_000;
+/// Schemas that apply to one value because another one does, one leading to the next.
+pub const SCHEMA_CHAIN_MAX: u64 = 64;
+/// Evaluations inside each other; 64 levels of a payload, with some references at each. What is
+/// compiled takes about half a kilobyte of stack for one.
+pub const SCHEMA_EVALUATIONS_MAX: u32 = 256;
+/// Keywords evaluated for one payload, or as much work of other kinds: some tens of milliseconds.
+pub const SCHEMA_STEPS_MAX: u64 = 1_000_000;
+/// Violations that are told of one payload.
+pub const VIOLATIONS_MAX: usize = 20;
+/// Characters of what is told of a violation.
+pub const VIOLATION_CHARS_MAX: usize = 300;

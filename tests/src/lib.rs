@@ -6,4 +6,5 @@ pub mod client;
 pub mod hosts;
 pub mod live;
 pub mod receiver;
+pub mod schema_cases;
 pub mod scratch;

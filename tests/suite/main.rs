@@ -9,6 +9,8 @@ mod guest;
 
 mod format;
 
+mod schema;
+
 mod engine;
 
 mod sim;

@@ -174,7 +174,7 @@ fn hex(bytes: &[u8], at: usize) -> Result<u32, EscapeFault> {
 /// The index of the first `"`, `\` or control character at or behind `from`, or the length.
 /// Eight bytes at a time: nearly all the time this module takes is spent in strings.
 #[inline]
-pub(super) fn clean_end(bytes: &[u8], from: usize) -> usize {
+pub(crate) fn clean_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     let mut rest = bytes.get(from..).unwrap_or_default();
     while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
