@@ -20,6 +20,7 @@ use core::mem;
 
 use self::seen::Seen;
 use super::node::{Id, Node, Rule};
+use super::pattern::Scratch;
 use super::value::Value;
 use super::{Schema, Violation};
 use crate::limits::{
@@ -52,6 +53,8 @@ struct Check<'s> {
     /// Where the walk is in the payload, as a pointer; kept while loud.
     path: String,
     found: Vec<Violation>,
+    /// What patterns are matched with.
+    scratch: Scratch,
 }
 
 /// See [`Schema::check`].
@@ -79,7 +82,8 @@ pub(super) fn check(schema: &Schema, payload: &str) -> Result<(), Vec<Violation>
 impl<'s> Check<'s> {
     fn new(schema: &'s Schema, loud: bool) -> Self {
         let (scope, path, found) = (Vec::new(), String::new(), Vec::new());
-        Self { schema, budget: SCHEMA_STEPS_MAX, depth: 0, scope, loud, path, found }
+        let (budget, scratch) = (SCHEMA_STEPS_MAX, Scratch::default());
+        Self { schema, budget, depth: 0, scope, loud, path, found, scratch }
     }
 
     /// Takes steps off the budget.

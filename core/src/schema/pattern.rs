@@ -38,11 +38,21 @@ struct Around {
     after: Option<char>,
 }
 
-/// States to go on from. A state is in it at most once, because its mark is the round's.
-struct Threads {
+/// Visits of instructions that cost as much as one step of a schema.
+const VISITS_PER_STEP: u64 = 4;
+
+/// What a match works with; the next one uses it again, whatever its pattern.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// States that wait for a character. One is in it at most once, because its mark is the
+    /// round's.
     states: Vec<u32>,
-    marks: Vec<u32>,
+    next: Vec<u32>,
     stack: Vec<u32>,
+    marks: Vec<u32>,
+    round: u32,
+    /// Instructions looked at since the match began.
+    visits: u64,
 }
 
 impl Pattern {
@@ -55,46 +65,53 @@ impl Pattern {
 
     /// How many instructions it has.
     pub(super) fn size(&self) -> usize {
-        self.program.insts.len()
+        self.program.size
     }
 
     /// Whether the pattern is found anywhere in the text. Takes what it costs from `budget`;
     /// `None` when that is not enough.
-    pub(super) fn is_match(&self, text: &str, budget: &mut u64) -> Option<bool> {
-        let insts = &self.program.insts;
-        let mut now = Threads::new(insts.len());
-        let mut next = Vec::new();
+    pub(super) fn is_match(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        budget: &mut u64,
+    ) -> Option<bool> {
+        let most = budget.saturating_mul(VISITS_PER_STEP);
+        scratch.begin(self.program.insts.len());
+        let found = self.run(text, scratch, most);
+        let steps = scratch.visits.checked_div(VISITS_PER_STEP).unwrap_or(0).saturating_add(1);
+        *budget = budget.checked_sub(steps)?;
+        found
+    }
+
+    fn run(&self, text: &str, scratch: &mut Scratch, most: u64) -> Option<bool> {
+        let Program { insts, classes, anchored, .. } = &self.program;
         let mut around = Around { before: None, after: None };
         let mut letters = text.chars();
-        let mut round = 0_u32;
         loop {
             around.after = letters.next();
-            round = round.checked_add(1)?;
-            now.states.clear();
-            // Where the last character led to, and a new attempt from here.
-            let begin = (around.before.is_none() || !self.program.anchored).then_some(0);
-            for state in next.drain(..).chain(begin) {
-                if now.follow(insts, state, round, around) {
-                    return Some(true);
-                }
+            if scratch.visits > most {
+                return None;
             }
-            // Sixteen steps of an automaton are about one of a schema.
-            let cost = (now.states.len() as u64).wrapping_add(8) >> 4;
-            *budget = budget.checked_sub(cost)?;
+            // Where the last character led to, and a new attempt from here.
+            let begins = around.before.is_none() || !anchored;
+            if scratch.advance(insts, begins, around)? {
+                return Some(true);
+            }
             let Some(letter) = around.after else { return Some(false) };
-            if now.states.is_empty() && self.program.anchored {
+            if scratch.states.is_empty() && *anchored {
                 return Some(false);
             }
-            for state in &now.states {
+            for state in &scratch.states {
                 let passes = match insts.get(*state as usize) {
                     Some(Inst::Char(wanted)) => *wanted == letter,
                     Some(Inst::Class(class)) => {
-                        self.program.classes.get(*class as usize).is_some_and(|c| c.has(letter))
+                        classes.get(*class as usize).is_some_and(|class| class.has(letter))
                     }
                     _ => false,
                 };
                 if passes {
-                    next.push(state.wrapping_add(1));
+                    scratch.next.push(state.wrapping_add(1));
                 }
             }
             around.before = Some(letter);
@@ -102,26 +119,35 @@ impl Pattern {
     }
 }
 
-impl Threads {
-    fn new(size: usize) -> Self {
-        Self { states: Vec::new(), marks: alloc::vec![0; size], stack: Vec::new() }
+impl Scratch {
+    fn begin(&mut self, size: usize) {
+        if self.marks.len() < size {
+            self.marks.resize(size, 0);
+        }
+        self.next.clear();
+        self.visits = 0;
     }
 
-    /// Adds what is reached from a state without taking a character; true at the end of the
-    /// pattern.
-    fn follow(&mut self, insts: &[Inst], state: u32, round: u32, around: Around) -> bool {
-        self.stack.push(state);
+    /// Adds what is reached without taking a character; whether the pattern's end is. `None`
+    /// after four billion characters.
+    fn advance(&mut self, insts: &[Inst], begins: bool, around: Around) -> Option<bool> {
+        self.round = self.round.checked_add(1)?;
+        self.states.clear();
+        self.visits = self.visits.wrapping_add(1);
+        self.stack.clear();
+        if begins {
+            self.stack.push(0);
+        }
+        self.stack.append(&mut self.next);
         while let Some(state) = self.stack.pop() {
             let Some(mark) = self.marks.get_mut(state as usize) else { continue };
-            if core::mem::replace(mark, round) == round {
+            if core::mem::replace(mark, self.round) == self.round {
                 continue;
             }
+            self.visits = self.visits.wrapping_add(1);
             match insts.get(state as usize) {
                 None => {}
-                Some(Inst::Match) => {
-                    self.stack.clear();
-                    return true;
-                }
+                Some(Inst::Match) => return Some(true),
                 Some(Inst::Jump(to)) => self.stack.push(*to),
                 Some(Inst::Split(one, other)) => self.stack.extend([*one, *other]),
                 Some(Inst::Assert(what)) => {
@@ -132,7 +158,7 @@ impl Threads {
                 Some(Inst::Char(_) | Inst::Class(_)) => self.states.push(state),
             }
         }
-        false
+        Some(false)
     }
 }
 

@@ -116,7 +116,7 @@ impl Check<'_> {
     }
 
     pub(super) fn matches(&mut self, pattern: &Pattern, text: &str) -> Verdict {
-        pattern.is_match(text, &mut self.budget).ok_or(Stop::Costly)
+        pattern.is_match(text, &mut self.scratch, &mut self.budget).ok_or(Stop::Costly)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::iter::Peekable;
 use core::str::Chars;
@@ -78,6 +78,9 @@ impl Parser<'_> {
     }
 
     fn term(&mut self) -> Parsed<Tree> {
+        if self.counts().is_some() {
+            return Err("has counts with nothing to repeat".into());
+        }
         let Some(letter) = self.letters.next() else { return Ok(Tree::Empty) };
         Ok(match letter {
             '^' => Tree::Assert(Assertion::Start),
@@ -144,7 +147,7 @@ impl Parser<'_> {
             Some('*') => (0, None),
             Some('+') => (1, None),
             Some('?') => (0, Some(1)),
-            Some('{') => match self.counts()? {
+            Some('{') => match self.counts() {
                 Some(counts) => return self.quantified(term, counts),
                 None => return Ok(term),
             },
@@ -163,25 +166,24 @@ impl Parser<'_> {
         }
         // Which match is preferred does not matter here.
         self.eat('?');
-        if let Some('*' | '+' | '?') = self.letters.peek() {
+        if matches!(self.letters.peek(), Some('*' | '+' | '?')) || self.counts().is_some() {
             return Err("repeats a repetition".into());
         }
         Ok(Tree::Repeat(Box::new(term), least, most))
     }
 
     /// Takes `{2}`, `{2,}` or `{2,3}`; any other `{` stands for itself.
-    fn counts(&mut self) -> Parsed<Option<(u32, Option<u32>)>> {
+    fn counts(&mut self) -> Option<(u32, Option<u32>)> {
         let before = self.letters.clone();
-        self.eat('{');
-        let least = self.count();
-        let most = if self.eat(',') { self.count() } else { least };
-        match least {
-            Some(least) if self.eat('}') => Ok(Some((least, most))),
-            _ => {
-                self.letters = before;
-                Ok(None)
+        if self.eat('{') {
+            let least = self.count();
+            let most = if self.eat(',') { self.count() } else { least };
+            if let (Some(least), true) = (least, self.eat('}')) {
+                return Some((least, most));
             }
         }
+        self.letters = before;
+        None
     }
 
     fn count(&mut self) -> Option<u32> {
@@ -302,8 +304,7 @@ impl Parser<'_> {
                 name.clear();
             }
         }
-        Property::named(&name)
-            .ok_or_else(|| format!("uses `\\p{{{name}}}`, but {}", PROPERTIES.to_string()))
+        Property::named(&name).ok_or_else(|| format!("uses `\\p{{{name}}}`, but {PROPERTIES}"))
     }
 }
 

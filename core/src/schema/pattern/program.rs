@@ -40,14 +40,18 @@ pub(super) struct Program {
     pub(super) classes: Vec<Class>,
     /// Whether it can only be found at the start of a text.
     pub(super) anchored: bool,
+    /// What was paid for it: instructions, and what else has to be kept or gone through.
+    pub(super) size: usize,
 }
 
 impl Program {
     pub(super) fn new(tree: &Tree, size_max: usize) -> Result<Self, String> {
-        let program = Self { insts: Vec::new(), classes: Vec::new(), anchored: anchored(tree) };
+        let (insts, classes) = (Vec::new(), Vec::new());
+        let program = Self { insts, classes, anchored: anchored(tree), size: 0 };
         let mut builder = Builder { program, left: size_max, size_max };
         builder.add(tree)?;
         builder.push(Inst::Match)?;
+        builder.program.size = size_max.saturating_sub(builder.left);
         Ok(builder.program)
     }
 }

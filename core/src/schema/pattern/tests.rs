@@ -7,7 +7,9 @@ fn compiled(source: &str) -> Pattern {
 }
 
 fn matches(source: &str, text: &str) -> bool {
-    compiled(source).is_match(text, &mut 1_000_000).unwrap_or_else(|| panic!("{source}: costly"))
+    compiled(source)
+        .is_match(text, &mut Scratch::default(), &mut 1_000_000)
+        .unwrap_or_else(|| panic!("{source}: costly"))
 }
 
 #[test]
@@ -101,7 +103,8 @@ fn what_is_no_pattern_or_can_not_be_matched_is_refused() {
         (&nested, "has more than 32 groups inside each other"),
         (r"\p{Letter}", "uses `\\p{Letter}`, but of Unicode's properties only Alphabetic, "),
         (r"\pL", "uses `\\p{}`, but of Unicode's properties only Alphabetic, "),
-        ("a{1000}{1000}", "makes the patterns larger than 10000 instructions in all"),
+        ("a{1000}{1000}", "repeats a repetition"),
+        ("{2}", "has counts with nothing to repeat"),
         ("(a{1000}){1000}", "makes the patterns larger than 10000 instructions in all"),
         ("a{4294967296}", "makes the patterns larger than 10000 instructions in all"),
         ("(((){9999}){9999}){9999}", "makes the patterns larger than 10000 instructions in all"),
@@ -117,11 +120,16 @@ fn a_match_is_linear_and_paid_for() {
     let text = "a".repeat(5_000);
     for source in ["^(a+)+$", "^(a|a)*$", "^(a*)*b", "(a?){50}a{50}"] {
         let mut budget = 1_000_000;
-        let found = compiled(source).is_match(&text, &mut budget);
+        let found = compiled(source).is_match(&text, &mut Scratch::default(), &mut budget);
         assert_eq!(found, Some(!source.ends_with('b')), "{source}");
         assert!(budget < 1_000_000 || !source.starts_with('^'), "{source}: {budget}");
     }
-    let costly = compiled("[ab]*a[ab]{500}c").is_match(&text, &mut 100_000);
+    let costly =
+        compiled("[ab]*a[ab]{500}c").is_match(&text, &mut Scratch::default(), &mut 100_000);
     assert_eq!(costly, None);
-    assert_eq!(compiled("^b").is_match(&text, &mut 1), Some(false), "tried at the start alone");
+    assert_eq!(
+        compiled("^b").is_match(&text, &mut Scratch::default(), &mut 2),
+        Some(false),
+        "tried at the start alone"
+    );
 }
