@@ -44,7 +44,8 @@ pub enum Verb {
 #[command(after_help = "Example:\n  foldlog serve --data /var/lib/foldlog --listen 0.0.0.0:8080 \
     --log-format json\n\nFlags win over environment variables. SENDGRID_API_KEY is read from the \
     environment alone: with it, emails are sent from --email-from; without it they are logged. \
-    SIGTERM and SIGINT stop it: what is \
+    SSL_CERT_FILE names a PEM file with the certificates to trust instead of Mozilla's built-in \
+    ones. SIGTERM and SIGINT stop it: what is \
     under way is answered first.")]
 pub struct Serve {
     /// Settings.

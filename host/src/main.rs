@@ -47,6 +47,7 @@ mod partitions;
 mod serve;
 mod sqlite;
 mod supervise;
+mod trust;
 mod replay;
 mod verify;
 mod fold;

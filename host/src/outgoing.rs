@@ -1,6 +1,6 @@
 //! The client: makes one outside call, within bounds.
 //!
-//! Owns connections, TLS and the bounds of a call: one deadline from connecting to the end of the
+//! Owns connections and the bounds of a call: one deadline from connecting to the end of the
 //! answer, no redirect followed, so much of an answer read and no more. Refuses to know what a call
 //! is for, and when it is made again.
 //!
@@ -21,6 +21,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 
 /// Connections to one place that are kept open for the next call, and for how long.
 const IDLE_CONNECTIONS_MAX: usize = 64;
@@ -35,12 +36,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Opens nothing yet. Certificates are checked against Mozilla's roots, as built in.
-    pub fn new() -> Self {
+    /// Opens nothing yet. `tls` says which certificates are trusted.
+    pub fn new(tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
         let mut pool = Pooled::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new());

@@ -7,3 +7,4 @@ pub mod hosts;
 pub mod live;
 pub mod receiver;
 pub mod scratch;
+pub mod tls;
