@@ -115,3 +115,17 @@ pub const SCHEMA_STEPS_MAX: u64 = 1_000_000;
 pub const VIOLATIONS_MAX: usize = 20;
 /// Characters of what is told of a violation.
 pub const VIOLATION_CHARS_MAX: usize = 300;
+/// Characters of a topic's name.
+pub const TOPIC_CHARS_MAX: usize = 64;
+/// Event types of a topic.
+pub const TOPIC_TYPES_MAX: usize = 1_000;
+/// The schemas of a topic, all versions of all types together, in bytes.
+pub const TOPIC_SCHEMAS_BYTES_MAX: usize = 512 << 10;
+/// Events of one publication.
+pub const PUBLISH_EVENTS_MAX: usize = 1_000;
+/// The body of a publication.
+pub const PUBLISH_BYTES_MAX: u64 = 1 << 20;
+/// Violations that the answer to a publication tells.
+pub const PUBLISH_VIOLATIONS_MAX: usize = 100;
+/// Schemas that are kept compiled, by the bytes of their texts; those of one topic in any case.
+pub const COMPILED_BYTES_MAX: usize = 1 << 20;

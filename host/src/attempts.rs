@@ -31,8 +31,8 @@ pub struct Sender {
 
 impl Sender {
     /// Calls run on this runtime.
-    pub fn new(runtime: Handle, settings: Arc<Settings>) -> Self {
-        Self { runtime, client: Client::new(), settings }
+    pub const fn new(runtime: Handle, client: Client, settings: Arc<Settings>) -> Self {
+        Self { runtime, client, settings }
     }
 
     /// The secret of this name.

@@ -47,8 +47,9 @@ pub enum Verb {
     --log-format json\n\nFlags win over environment variables. Secrets are read from the environment \
     alone. With SENDGRID_API_KEY, emails are sent from --email-from; without it they are logged. \
     The keys of consumers are made from FOLDLOG_SECRET; without it, from the file `secret` of the \
-    data directory, which is made once. SIGTERM and SIGINT stop it: what is under way is answered \
-    first.")]
+    data directory, which is made once. SSL_CERT_FILE names a PEM file with \
+    the certificates to trust instead of Mozilla's built-in ones. SIGTERM and SIGINT stop it: what \
+    is under way is answered first.")]
 pub struct Serve {
     /// Settings.
     #[command(flatten)]

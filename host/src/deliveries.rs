@@ -16,6 +16,9 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use rustls::ClientConfig;
+use rustls::ClientConfig;
+use rustls::ClientConfig;
 
 use crate::guarded::{Forbidden, Guarded, Resolve, System};
 use crate::outgoing::{AGENT, Pool, heard, innermost, pool, tls};
@@ -55,14 +58,15 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Opens nothing yet. With `allow_private` consumers inside are called too.
-    pub fn new(allow_private: bool) -> Self {
-        Self::with(Arc::new(System), allow_private)
+    /// Opens nothing yet. `trusted` says which certificates are. With `allow_private` consumers inside are called too.
+    pub fn new(trusted: ClientConfig, allow_private: bool) -> Self {
+        Self::with(trusted, Arc::new(System), allow_private)
     }
 
     /// The same, with names resolved by this.
-    pub fn with(resolver: Arc<dyn Resolve>, allow_private: bool) -> Self {
-        Self { pool: pool(tls(Guarded::new(resolver, allow_private))), allow_private }
+    pub fn with(trusted: ClientConfig, resolver: Arc<dyn Resolve>, allow_private: bool) -> Self {
+        let guarded = Guarded::new(resolver, allow_private);
+        Self { pool: pool(tls(trusted, guarded)), allow_private }
     }
 
     /// Makes a delivery; the deadline is for all of it, from resolving to the end of the answer.

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use crate::cli::Listen;
 use crate::json::Object;
 use crate::outgoing::{Pool, anywhere, innermost, pool, tls};
+use crate::trust;
 use crate::world::{Machine, entropy};
 
 /// Before a lost connection is made again.
@@ -84,8 +85,8 @@ async fn follow(flags: &Listen) -> Result<ExitCode, String> {
     let forward = flags.forward.as_deref().map(|text| uri("--forward", text)).transpose()?;
     let forward = forward.map(|uri| Ok::<_, String>((uri, secret()?))).transpose()?;
     let json = flags.json || !std::io::stdout().is_terminal();
-    let listener =
-        Listener { pool: pool(tls(anywhere())), base, topic: flags.topic.clone(), forward, json };
+    let pool = pool(tls(trust::tls(trust::file().as_deref())?, anywhere()));
+    let listener = Listener { pool, base, topic: flags.topic.clone(), forward, json };
     let mut after = listener.start(flags).await?;
     if let Some((uri, secret)) = &listener.forward {
         eprintln!("forwarding {} to {uri}", flags.topic);

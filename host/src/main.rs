@@ -52,6 +52,7 @@ mod secret;
 mod serve;
 mod sqlite;
 mod supervise;
+mod trust;
 mod replay;
 mod verify;
 mod fold;

@@ -1,6 +1,6 @@
 //! The client: makes one outside call, within bounds.
 //!
-//! Owns connections, TLS and the bounds of a call: one deadline from connecting to the end of the
+//! Owns connections and the bounds of a call: one deadline from connecting to the end of the
 //! answer, no redirect followed, so much of an answer read and no more. Refuses to know what a call
 //! is for, and when it is made again.
 //!
@@ -21,6 +21,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pooled;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 
 /// Connections to one place that are kept open for the next call, and for how long.
 const IDLE_CONNECTIONS_MAX: usize = 64;
@@ -41,8 +42,8 @@ pub struct Client {
 pub type Pool<C> = Pooled<HttpsConnector<C>, Full<Bytes>>;
 
 /// TLS over a connector. The name in the URL is the one that the certificate must be for.
-pub fn tls<C>(tcp: C) -> HttpsConnector<C> {
-    let connector = HttpsConnectorBuilder::new().with_webpki_roots();
+pub fn tls<C>(trusted: ClientConfig, tcp: C) -> HttpsConnector<C> {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(trusted);
     connector.https_or_http().enable_http1().wrap_connector(tcp)
 }
 
@@ -63,9 +64,9 @@ pub fn pool<C: Connect + Clone>(connector: C) -> Pooled<C, Full<Bytes>> {
 }
 
 impl Client {
-    /// Opens nothing yet.
-    pub fn new() -> Self {
-        Self { pool: pool(tls(anywhere())) }
+    /// Opens nothing yet. `trusted` says which certificates are.
+    pub fn new(trusted: ClientConfig) -> Self {
+        Self { pool: pool(tls(trusted, anywhere())) }
     }
 
     /// Makes a call. `Err` says why it failed, for `GET /effects`.

@@ -18,10 +18,11 @@ use crate::cli::{Serve, print};
 use crate::http::Server;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
+use crate::outgoing::Client;
 use crate::partitions::Partitions;
 use crate::waker::Waker;
 use crate::wasm::{BUILT_IN, Bounds, Module};
-use crate::{log, owner, secret};
+use crate::{log, owner, secret, trust};
 
 /// Requests may need their deadline, and a little to be sent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     let bounds =
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
     let module = load(serve.guest.as_deref(), bounds)?;
+    let client = Client::new(trust::tls(trust::file().as_deref())?);
     let guest = hex(&module.digest());
     more_files();
     let metrics = Arc::new(Metrics::new());
@@ -49,7 +51,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
-    let sender = Sender::new(runtime.handle().clone(), settings.clone());
+    let sender = Sender::new(runtime.handle().clone(), client, settings.clone());
     let partitions =
         Partitions::new(data.clone(), module, settings.clone(), metrics.clone(), sender);
     let partitions = Arc::new(partitions);

@@ -8,3 +8,4 @@ pub mod live;
 pub mod receiver;
 pub mod schema_cases;
 pub mod scratch;
+pub mod tls;

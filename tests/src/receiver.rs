@@ -251,7 +251,7 @@ fn reset(shared: &Shared, stream: TcpStream) -> io::Result<()> {
 }
 
 /// One request; nothing when the caller closed the connection in between.
-fn read(reader: &mut impl BufRead) -> io::Result<Option<Heard>> {
+pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Heard>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);

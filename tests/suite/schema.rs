@@ -72,7 +72,7 @@ fn verdict(case: &Case) -> Result<bool, String> {
 }
 
 /// What is told of a case that is excepted.
-fn exception(case: &Case) -> Option<&'static str> {
+pub(crate) fn exception(case: &Case) -> Option<&'static str> {
     let listed = |groups: &[(&str, &str)]| groups.contains(&(&*case.file, &*case.group));
     EXCEPTED.iter().find(|(_, groups)| listed(groups)).map(|(told, _)| *told)
 }

@@ -296,7 +296,7 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
              \"201\":{{\"description\":\"Taken\",\"headers\":{{\"ETag\":{string},\"Location\":{string}}},{content}}}"
         )),
         Action::Live { socket: true } => out.push_str(
-            "\"101\":{\"description\":\"A WebSocket. The text `ping` is answered by `pong`, else nothing is read. Close code 4008: nothing was taken for 30 s while events waited; 1001: the host stops\"}",
+            "\"101\":{\"description\":\"A WebSocket. The text `ping` is answered by `pong`, else nothing is read. Close code 4008: nothing was taken for 30 s while events waited; on a Durable Object only if it began more than 256 events behind, since of one that may sleep the platform does not tell what is unsent: that one is never cut. Close code 1001: the native host stops\"}",
         ),
         Action::Live { socket: false } => out.push_str(&format!(
             "\"200\":{{\"description\":\"An event stream: `id` is the position, `event` the type, `data` an Event. It starts with the id that it goes on after, has a comment every 15 s, and ends when nothing was taken for 30 s while events waited, or when the host stops: ask again with Last-Event-ID\",{content}}}"

@@ -107,6 +107,10 @@ async fn answer(mut stream: TcpStream, say: Say, kept: Arc<Mutex<Vec<u8>>>) {
     drop(done);
 }
 
+fn trusted() -> rustls::ClientConfig {
+    crate::trust::tls(None).expect("the built-in certificates")
+}
+
 /// Names as a test has them: an answer for each time that one is asked for, the last one for ever.
 struct Names {
     answers: Vec<Vec<IpAddr>>,
@@ -166,7 +170,7 @@ async fn no_spelling_leads_inside() {
     let consumer = Consumer::start(Say::Status("200 OK")).await;
     // Whatever is taken for a name leads to the consumer.
     let names = Names::new(&[&["127.0.0.1"]]);
-    let deliveries = Deliveries::with(names.clone(), false);
+    let deliveries = Deliveries::with(trusted(), names.clone(), false);
     let (mut tried, mut connected) = (0, 0);
     for url in spellings(FORBIDDEN, consumer.port())
         .into_iter()
@@ -209,7 +213,7 @@ async fn a_name_that_leads_inside_is_refused() {
         &[ELSEWHERE, "2000::2", "::1", "2000::3"],
     ] {
         let names = Names::new(&[answer]);
-        let deliveries = Deliveries::with(names.clone(), false);
+        let deliveries = Deliveries::with(trusted(), names.clone(), false);
         let refused = deliveries.deliver(delivery(&url), DEADLINE).await;
         assert_eq!(refused, Err(Undelivered::Forbidden(why.into())), "{answer:?}");
         assert_eq!(names.asked(), 1, "{answer:?}");
@@ -222,7 +226,7 @@ async fn an_answer_that_changes_leads_nowhere_else() {
     let consumer = Consumer::start(Say::Status("200 OK")).await;
     let url = format!("http://hooks.example.com:{}/", consumer.port());
     let names = Names::new(&[&[ELSEWHERE], &["127.0.0.1"]]);
-    let deliveries = Deliveries::with(names.clone(), false);
+    let deliveries = Deliveries::with(trusted(), names.clone(), false);
     // What was checked is tried, and no one is asked again who would now say something else.
     let failed = deliveries.deliver(delivery(&url), DEADLINE).await;
     assert!(matches!(failed, Err(Undelivered::Failed(_))), "{failed:?}");
@@ -238,7 +242,7 @@ async fn an_answer_that_changes_leads_nowhere_else() {
 async fn inside_is_reached_when_it_is_allowed() {
     let consumer = Consumer::start(Say::Status("204 No Content")).await;
     let port = consumer.port();
-    let deliveries = Deliveries::with(Names::new(&[&["127.0.0.1"]]), true);
+    let deliveries = Deliveries::with(trusted(), Names::new(&[&["127.0.0.1"]]), true);
     for url in
         [format!("http://127.0.0.1:{port}/a?b"), format!("http://Hooks.Example.com:{port}/a?b")]
     {
@@ -257,10 +261,10 @@ async fn inside_is_reached_when_it_is_allowed() {
     }
     assert_eq!(consumer.connections(), 2);
     // Without a resolver of the test's, and the name of this machine.
-    let local = Deliveries::new(true);
+    let local = Deliveries::new(trusted(), true);
     let url = format!("http://localhost:{port}/");
     assert_eq!(local.deliver(delivery(&url), DEADLINE).await, Ok(()));
-    let refused = Deliveries::new(false).deliver(delivery(&url), DEADLINE).await;
+    let refused = Deliveries::new(trusted(), false).deliver(delivery(&url), DEADLINE).await;
     let why = "forbidden target: localhost is this machine";
     assert_eq!(refused, Err(Undelivered::Forbidden(why.into())));
     // What is malformed stays so.
@@ -272,7 +276,7 @@ async fn inside_is_reached_when_it_is_allowed() {
 #[tokio::test]
 async fn the_certificate_is_asked_for_by_the_name_of_the_url() {
     let consumer = Consumer::start(Say::Nothing).await;
-    let deliveries = Deliveries::with(Names::new(&[&["127.0.0.1"]]), true);
+    let deliveries = Deliveries::with(trusted(), Names::new(&[&["127.0.0.1"]]), true);
     let url = format!("https://hooks.example.com:{}/", consumer.port());
     let failed = deliveries.deliver(delivery(&url), DEADLINE).await;
     assert_eq!(failed, Err(Undelivered::Failed("no answer in 400 ms".into())));
@@ -298,7 +302,7 @@ async fn a_call_has_its_bounds() {
         (Say::Trickle("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"), Ok(())),
     ] {
         let consumer = Consumer::start(say).await;
-        let deliveries = Deliveries::with(Names::new(&[&["127.0.0.1"]]), true);
+        let deliveries = Deliveries::with(trusted(), Names::new(&[&["127.0.0.1"]]), true);
         let url = format!("http://hooks.example.com:{}/", consumer.port());
         let started = Instant::now();
         let deadline = if came_to.is_ok() { Duration::from_secs(5) } else { DEADLINE };

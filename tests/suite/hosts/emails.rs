@@ -22,7 +22,12 @@ const ATTEMPTS_MAX: usize = 10;
 
 /// A host whose guest sends an email when it is told to.
 pub fn with_emails(kind: Kind, receiver: &Receiver) -> Setup {
-    let mut setup = Setup::new(kind).environment("SENDGRID_URL", receiver.url());
+    with_emails_to(kind, receiver.url())
+}
+
+/// The same, sent to this URL.
+pub fn with_emails_to(kind: Kind, url: String) -> Setup {
+    let mut setup = Setup::new(kind).environment("SENDGRID_URL", url);
     setup.guest = Some(built(root().join("build/guest-faults.wasm"), "test"));
     setup.environment("SENDGRID_API_KEY", KEY).environment("EMAIL_FROM", FROM)
 }

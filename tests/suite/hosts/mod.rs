@@ -5,9 +5,9 @@
 //! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
-//! (calls to the outside), `sent` (killed around those), `beside` (reads and commands at once),
-//! `live` and `live_waits` (who follows), `large` (a partition that does not fit in memory), `lss`
-//! (the file as any SQL tool sees it).
+//! (calls to the outside), `sent` (killed around those), `trust` (over TLS), `beside` (reads and
+//! commands at once), `live` and `live_waits` (who follows), `large` (a partition that does not fit
+//! in memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
 
@@ -27,6 +27,7 @@ mod sick;
 mod wakes;
 mod emails;
 mod sent;
+mod trust;
 
 mod beside;
 mod live;
