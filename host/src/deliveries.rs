@@ -17,8 +17,6 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use rustls::ClientConfig;
-use rustls::ClientConfig;
-use rustls::ClientConfig;
 
 use crate::guarded::{Forbidden, Guarded, Resolve, System};
 use crate::outgoing::{AGENT, Pool, heard, innermost, pool, tls};
