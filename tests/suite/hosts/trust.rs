@@ -79,7 +79,8 @@ fn whom_nobody_vouches_for_is_told_nothing_and_tried_again() {
     assert!(receiver.heard().is_empty(), "it was told something");
     assert_eq!(receiver.broken().len(), 2);
     host.restart_where(VARIABLE, file.display());
-    wake(&mut host, r#"{"advanceMs":300000}"#);
+    // A host that starts is where the clock was at first.
+    wake(&mut host, r#"{"advanceMs":900000}"#);
     assert_eq!(came_to(&mut host), (3, "succeeded".into(), String::new()));
     let id = effects(&mut host, "")[0]["id"].clone();
     let heard: Vec<String> = receiver.heard().iter().map(|heard| heard.effect_id()).collect();
