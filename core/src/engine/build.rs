@@ -117,7 +117,8 @@ impl Engine {
             entropy: made.entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
             settings: settings_differ.then_some(self.settings.as_str()),
             guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
-            command: input.cause.is_none().then(|| self.command(input)),
+            // Of what a client asks the system for, only what makes it safe to repeat.
+            command: (input.cause.is_none() || metadata.key.is_some()).then(|| self.command(input)),
             cause: input.cause.map(|caused| caused.cause.clone()),
             events,
             reactions: None,

@@ -61,6 +61,7 @@ pub use react::LIST_PARTITION;
 pub use rebuild::{Slice, SliceStop};
 pub use refold::{Missing, Refold, Wanted};
 pub use repeats::{given_ids, reserved};
+pub use retry::Retry;
 pub use schemas::TopicSchemas;
 pub use search::{Found, Term, find_positions, first_position_at, nth_position, position_of_event};
 pub use streams::{Blocked, StreamRow, typed_state};

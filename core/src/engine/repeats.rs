@@ -4,6 +4,7 @@
 //! Both look things up in rows and answer from the stored commit. Refuses to decide anything.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -15,6 +16,7 @@ use super::views::IDEMPOTENCY;
 use crate::commit::Commit;
 use crate::errors::{Code, Problem};
 use crate::ids;
+use crate::protocol::Stamp;
 use crate::read::Stop;
 
 fn unreadable() -> Stop {
@@ -81,20 +83,36 @@ impl Engine {
         access: &mut Access<'_>,
         input: &CommandInput<'_>,
     ) -> Attempt<Option<Decided>> {
-        let Some((key, request)) = &input.metadata.key else { return Ok(None) };
+        Ok(match self.done_by_key(access, input.metadata.key.as_ref(), input.stamp)? {
+            None => None,
+            Some(Err(problem)) => Some(Decided::Rejected(problem)),
+            Some(Ok(line)) => {
+                let commit = Commit::parse(&line).map_err(|_| unreadable())?;
+                Some(Decided::Replayed(answered(&commit)?))
+            }
+        })
+    }
+
+    /// The commit that was made for the same request under this key, or why it may not be used.
+    pub(super) fn done_by_key(
+        &self,
+        access: &mut Access<'_>,
+        key: Option<&(String, [u8; 32])>,
+        stamp: &Stamp,
+    ) -> Attempt<Option<Result<Rc<str>, Problem>>> {
+        let Some((key, request)) = key else { return Ok(None) };
         let Some(bytes) = access.row(IDEMPOTENCY, &key_row(key))? else { return Ok(None) };
         let entry: KeyEntry =
             postcard::from_bytes(&bytes).map_err(|e| Stop::Fault(e.to_string()))?;
-        if expired(entry.time, self.now(input.stamp), self.head().idempotency_days) {
+        if expired(entry.time, self.now(stamp), self.head().idempotency_days) {
             return Ok(None);
         }
         if entry.request != *request {
             let detail = "the idempotency key was used with another method, path or body";
-            return Ok(Some(Decided::Rejected(Problem::new(Code::IdempotencyMismatch, detail))));
+            return Ok(Some(Err(Problem::new(Code::IdempotencyMismatch, detail))));
         }
-        let lines = access.commits(&[entry.position])?;
-        let commit = lines.first().and_then(|line| Commit::parse(line).ok());
-        Ok(Some(Decided::Replayed(answered(&commit.ok_or_else(unreadable)?)?)))
+        let line = access.commits(&[entry.position])?.into_iter().next();
+        line.map(|line| Some(Ok(line))).ok_or_else(unreadable)
     }
 
     /// All ids known: the events that have them. Some known: a conflict. None: go on.

@@ -4,8 +4,9 @@
 //! Owns who may be asked for anew, and the commit that says so. Refuses to know what the host does
 //! about it.
 //!
-//! Invariant: the commit's cause names the effect, like that of every attempt, so folding the log
-//! leads to the same outbox.
+//! Invariants: the commit's cause names the effect, like that of every attempt, so folding the log
+//! leads to the same outbox. The answer follows from that commit and from what never changes of an
+//! effect, so that a repeated idempotency key is given the first one again.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -15,46 +16,49 @@ use alloc::string::String;
 use super::Engine;
 use super::access::Access;
 use super::outbox::{self, Call, CallStatus};
-use super::pending::Which;
-use super::propose::{Caused, Decided, Proposal};
+use super::pending::{Which, broken};
+use super::propose::{Attempt, Caused, Decided, Metadata, Proposal};
 use super::refold::Missing;
 use super::settle::{Told, asked};
-use crate::commit::Cause;
+use crate::commit::{Cause, Commit};
 use crate::errors::{Code, Problem};
 use crate::process::{Ended, RETRIED};
 use crate::protocol::Stamp;
 use crate::read::Stop;
 use crate::time::Time;
 
-/// What becomes of the effect, and the commit that makes it so.
-pub type Retried = Result<(Call, Box<Proposal>), Problem>;
+/// What becomes of the effect, and the commit that makes it so; none when that was made before, under
+/// the same idempotency key.
+pub type Retried = Result<(Call, Option<Box<Proposal>>), Problem>;
+
+/// A client's wish that an effect be attempted anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a> {
+    /// The effect's id.
+    pub id: &'a str,
+    /// Idempotency key and the request's fingerprint.
+    pub key: Option<&'a (String, [u8; 32])>,
+    /// Effects that the host attempts now.
+    pub running: &'a [Which],
+}
 
 impl Engine {
-    /// Stages that an effect is attempted at once, and as often as a new one. `running` are those
-    /// that the host attempts now. `Err` names what is missing.
+    /// Stages that an effect is attempted at once, and as often as a new one. `Err` names what is
+    /// missing.
     pub fn retry_effect(
         &self,
         mut access: Access<'_>,
         stamp: &Stamp,
-        (id, running): (&str, &[Which]),
+        retry: Retry<'_>,
     ) -> Result<Retried, Missing> {
-        let found = match find(&mut access, id) {
-            Ok(found) => found,
+        let (which, call, mut metadata) = match self.may_retry(&mut access, stamp, retry) {
+            Ok(Ok(May::Anew(which, call, metadata))) => (which, call, metadata),
+            Ok(Ok(May::Again(call))) => return Ok(Ok((call, None))),
+            Ok(Err(problem)) => return Ok(Err(problem)),
             Err(Stop::Miss) => return Err(access.take_missing()),
             Err(Stop::Fault(what)) => return Ok(Err(Problem::new(Code::Internal, what))),
         };
-        let Some((which, call)) = found else {
-            let detail = format!("there is no effect {id}; GET /effects lists them");
-            return Ok(Err(Problem::new(Code::NotFound, detail)));
-        };
-        if let Some(problem) = refusal(id, &call, running.contains(&which)) {
-            return Ok(Err(problem));
-        }
-        let metadata = match asked(&mut access, which, |_| Ok(())) {
-            Ok(((), metadata)) => metadata,
-            Err(Stop::Miss) => return Err(access.take_missing()),
-            Err(Stop::Fault(what)) => return Ok(Err(Problem::new(Code::Internal, what))),
-        };
+        metadata.key = retry.key.cloned();
         let told = match told(which, &call, stamp.clock) {
             Ok(told) => told,
             Err(e) => return Ok(Err(Problem::new(Code::Internal, e))),
@@ -63,16 +67,64 @@ impl Engine {
         let caused = Caused { cause, depth: call.depth };
         let decided = self.propose_told(access, stamp, &caused, &metadata, told)?;
         Ok(match decided {
-            Decided::Proposed(_, proposal) => {
-                let (next, status) = (stamp.clock, CallStatus::Pending);
-                Ok((Call { attempt: 0, next, last_error: None, status, ..call }, proposal))
-            }
+            Decided::Proposed(_, proposal) => Ok((anew(call, stamp.clock), Some(proposal))),
             Decided::Rejected(problem) => Err(problem),
             Decided::Nothing(_) | Decided::Replayed(_) | Decided::Known(_) => {
                 Err(Problem::new(Code::Internal, "nothing was proposed"))
             }
         })
     }
+
+    fn may_retry(
+        &self,
+        access: &mut Access<'_>,
+        stamp: &Stamp,
+        Retry { id, key, running }: Retry<'_>,
+    ) -> Attempt<Result<May, Problem>> {
+        let done = self.done_by_key(access, key, stamp);
+        // Tried before a miss is told, so that one round supplies both.
+        let found = find(access, id);
+        let done = match done? {
+            Some(Err(problem)) => return Ok(Err(problem)),
+            Some(Ok(line)) => Some(line),
+            None => None,
+        };
+        let Some((which, call)) = found? else {
+            let detail = format!("there is no effect {id}; GET /effects lists them");
+            return Ok(Err(Problem::new(Code::NotFound, detail)));
+        };
+        if let Some(line) = done {
+            return Ok(Ok(May::Again(anew(call, retried_at(&line)?))));
+        }
+        if let Some(problem) = refusal(id, &call, running.contains(&which)) {
+            return Ok(Err(problem));
+        }
+        let ((), metadata) = asked(access, which, |_| Ok(()))?;
+        Ok(Ok(May::Anew(which, call, Box::new(metadata))))
+    }
+}
+
+/// What is to be done about an effect.
+enum May {
+    /// It is attempted anew: what its commit goes by.
+    Anew(Which, Call, Box<Metadata>),
+    /// It was, at the same request: what that was answered.
+    Again(Call),
+}
+
+/// An effect as it is when it was asked for anew at this time.
+fn anew(call: Call, next: Time) -> Call {
+    Call { attempt: 0, next, last_error: None, status: CallStatus::Pending, ..call }
+}
+
+/// When a commit had an effect attempted anew.
+fn retried_at(line: &str) -> Result<Time, Stop> {
+    let unreadable = || broken("the commit that asked for it anew");
+    let commit = Commit::parse(line).map_err(|_| unreadable())?;
+    let told = commit.events.iter().find(|event| event.event_type == RETRIED);
+    let ended: Option<Ended> = told.and_then(|event| serde_json::from_str(event.data).ok());
+    let at = ended.and_then(|ended| Time::parse_iso(ended.retry_at.as_deref()?));
+    at.ok_or_else(unreadable)
 }
 
 /// The effect of an id, if the log has it.

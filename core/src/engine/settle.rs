@@ -44,8 +44,9 @@ static SYSTEM_STREAM: AggregateSpec = AggregateSpec {
     query_schema: "{}",
 };
 
-static NO_COMMAND: CommandSpec = CommandSpec {
-    name: "",
+/// What a client can ask the system for; the log has it of those who gave an idempotency key.
+static COMMAND: CommandSpec = CommandSpec {
+    name: "RetryEffect",
     path: "",
     version: 1,
     summary: "",
@@ -119,7 +120,7 @@ impl Engine {
         };
         let input = CommandInput {
             aggregate: &SYSTEM_STREAM,
-            command: &NO_COMMAND,
+            command: &COMMAND,
             id: manager,
             data: "{}",
             metadata,

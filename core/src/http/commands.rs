@@ -111,13 +111,20 @@ pub fn check_headers(
         return Err(invalid("traceparent", "of the form 00-<32 hex>-<16 hex>-<2 hex>", 55));
     }
     metadata.meta = meta(headers)?;
-    if let Some(value) = headers.one("idempotency-key")? {
-        let key = idempotency_key(&value)?;
-        let request = fingerprint
-            .ok_or_else(|| Problem::new(Code::Internal, "the host gave no fingerprint"))?;
-        metadata.key = Some((key.into_owned(), request));
-    }
+    metadata.key = key(headers, fingerprint)?;
     Ok(())
+}
+
+/// The idempotency key, and what the request is told by.
+pub fn key(
+    headers: &Headers<'_>,
+    fingerprint: Option<[u8; 32]>,
+) -> Result<Option<(String, [u8; 32])>, Problem> {
+    let Some(value) = headers.one("idempotency-key")? else { return Ok(None) };
+    let key = idempotency_key(&value)?.into_owned();
+    let request =
+        fingerprint.ok_or_else(|| Problem::new(Code::Internal, "the host gave no fingerprint"))?;
+    Ok(Some((key, request)))
 }
 
 /// W3C Trace Context, any version: <https://www.w3.org/TR/trace-context/#traceparent-header>.

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::request::Parsed;
 use super::{Handled, read};
 use crate::engine::outbox::{self, Call, CallStatus, effect_id};
-use crate::engine::{Access, Engine, Missing};
+use crate::engine::{Access, Engine, Missing, Retry};
 use crate::errors::{Code, Problem};
 use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
@@ -68,12 +68,17 @@ pub fn retry(
     stamp: &Stamp,
     process: &Process,
 ) -> Result<Handled, Missing> {
-    let retried = engine.retry_effect(access, stamp, (&parsed.id, &process.running))?;
-    Ok(match retried {
+    let key = parsed.metadata.key.as_ref();
+    let wish = Retry { id: &parsed.id, key, running: &process.running };
+    Ok(match engine.retry_effect(access, stamp, wish)? {
         Ok((call, proposal)) => {
             let mut body = String::new();
             push(&mut body, &parsed.id, &call, "pending");
-            Handled { proposal: Some(*proposal), ..read(Answer::json(body), Kind::Command) }
+            let mut answer = Answer::json(body);
+            if proposal.is_none() {
+                answer = answer.header("Idempotency-Replayed", "true".into());
+            }
+            Handled { proposal: proposal.map(|one| *one), ..read(answer, Kind::Command) }
         }
         Err(problem) => super::refused(&problem),
     })

@@ -136,6 +136,10 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
             "If-None-Match",
             "Versions the caller has: 304 when one is current",
         )),
+        Action::RetryEffect => {
+            let key = COMMAND_HEADERS.iter().filter(|(name, _)| *name == "Idempotency-Key");
+            params.extend(key.map(|(name, doc)| header_param(name, doc)));
+        }
         Action::Live { .. } => params.push(header_param(
             "Last-Event-ID",
             "Goes on after this position, whatever `after` says; each event's id is its position",
@@ -294,6 +298,9 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
         Action::TakeSnapshot { .. } => out.push_str(&format!(
             "\"200\":{{\"description\":\"Nothing came since this one\",\"headers\":{{\"ETag\":{string}}},{content}}},\
              \"201\":{{\"description\":\"Taken\",\"headers\":{{\"ETag\":{string},\"Location\":{string}}},{content}}}"
+        )),
+        Action::RetryEffect => out.push_str(&format!(
+            "\"200\":{{\"description\":\"It is due\",\"headers\":{{\"Idempotency-Replayed\":{string}}},{content}}}"
         )),
         Action::Live { socket: true } => out.push_str(
             "\"101\":{\"description\":\"A WebSocket. The text `ping` is answered by `pong`, else nothing is read. Close code 4008: nothing was taken for 30 s while events waited; on a Durable Object only if it began more than 256 events behind, since of one that may sleep the platform does not tell what is unsent: that one is never cut. Close code 1001: the native host stops\"}",

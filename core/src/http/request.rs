@@ -113,13 +113,7 @@ fn take_rest(
             take_command(route, (aggregate, command), body, parsed)?;
         }
         Action::TakeSnapshot { .. } | Action::Resume | Action::RetryEffect => {
-            // All of its fields are optional, so the body is too.
-            if !matches!(request.body, Body::Whole([])) {
-                let body = parse_body(&headers, request.body, body_bytes_max)?;
-                let taking = matches!(route.action, Action::TakeSnapshot { .. });
-                let own = if taking { SNAPSHOT_FIELDS } else { &[] };
-                parsed.force = Fields::closed(&body, own)?.flag("force");
-            }
+            take_request(route, (&headers, request, body_bytes_max), parsed)?;
         }
         Action::Rebuild => {
             parsed.data = parse_body(&headers, request.body, body_bytes_max)?;
@@ -146,6 +140,25 @@ fn take_rest(
             parsed.known_versions =
                 headers.one("if-none-match")?.map(|v| versions("If-None-Match", &v)).transpose()?
         }
+    }
+    Ok(())
+}
+
+/// Headers and body of what a client asks the system for.
+fn take_request(
+    route: &Route,
+    (headers, request, body_bytes_max): (&Headers<'_>, &Request<'_>, u64),
+    parsed: &mut Parsed,
+) -> Result<(), Problem> {
+    if matches!(route.action, Action::RetryEffect) {
+        parsed.metadata.key = super::commands::key(headers, request.fingerprint)?;
+    }
+    // All of its fields are optional, so the body is too.
+    if !matches!(request.body, Body::Whole([])) {
+        let body = parse_body(headers, request.body, body_bytes_max)?;
+        let taking = matches!(route.action, Action::TakeSnapshot { .. });
+        let own = if taking { SNAPSHOT_FIELDS } else { &[] };
+        parsed.force = Fields::closed(&body, own)?.flag("force");
     }
     Ok(())
 }

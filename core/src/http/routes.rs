@@ -187,6 +187,8 @@ const RETRY_ERRORS: &[Code] = &[
     Code::InvalidField,
     Code::UnknownField,
     Code::IllegalTransition,
+    Code::InvalidHeader,
+    Code::IdempotencyMismatch,
     Code::Held,
     Code::InProgress,
     Code::TooLarge,
