@@ -37,7 +37,6 @@ mod uri;
 mod value;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -48,8 +47,8 @@ use self::node::{Id, Node};
 pub struct Schema {
     /// The first is the document itself.
     nodes: Vec<Node>,
-    /// Of each resource, its dynamic anchors.
-    anchors: Vec<BTreeMap<Box<str>, Id>>,
+    /// Dynamic anchors: the resource, the name, and what it stands for.
+    anchors: Vec<(u32, Box<str>, Id)>,
 }
 
 /// Why a text is no schema that we take.

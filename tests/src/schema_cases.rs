@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -43,8 +44,13 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
-/// Where the tests are; they are fetched when they are not there.
-fn folder() -> PathBuf {
+/// Where the tests are; they are fetched when they are not there, by whoever asks first.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(fetched)
+}
+
+fn fetched() -> PathBuf {
     let unpacked = target().join("json-schema-tests");
     if !unpacked.exists() {
         // Moved when it is complete: an interrupted installation is begun anew.
@@ -79,7 +85,7 @@ fn list(value: &Value) -> &[Value] {
 /// When they can not be fetched or read.
 pub fn cases() -> Vec<Case> {
     let folder = folder();
-    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> =
         entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));

@@ -3,11 +3,10 @@
 //! Owns the bytes that stand for a value: equal values, and no others, have equal bytes. So sets
 //! are sorted and searched, and a thousand elements are compared in n log n whatever is sent.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::decimal::Decimal;
-use super::value::{Object, Value};
+use super::value::{Object, Value, order};
 
 /// Appends the bytes that stand for a value.
 pub(super) fn canonical(value: &Value<'_>, out: &mut Vec<u8>) {
@@ -29,11 +28,12 @@ pub(super) fn canonical(value: &Value<'_>, out: &mut Vec<u8>) {
         }
         Value::Object(Object { members, .. }) => {
             out.push(b'{');
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            for (name, value) in sorted {
-                string(name, out);
-                canonical(value, out);
+            let name = |index: usize| members.get(index).map(|(name, _)| name);
+            for index in order(members.len(), &|a, b| name(a).cmp(&name(b))) {
+                if let Some((name, value)) = members.get(index as usize) {
+                    string(name, out);
+                    canonical(value, out);
+                }
             }
             out.push(b'}');
         }
@@ -48,63 +48,55 @@ fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Values to be found again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Set {
-    /// Of strings, what they say; sorted.
-    texts: Vec<Box<str>>,
-    /// Of all others the bytes that stand for them; sorted.
-    others: Vec<Box<[u8]>>,
+    /// The bytes that stand for them, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`.
+    ends: Vec<usize>,
+    /// Their indices, sorted by their bytes.
+    sorted: Vec<u32>,
 }
 
 impl Set {
-    pub(super) fn new<'a>(values: impl Iterator<Item = &'a Value<'a>>) -> Self {
-        let mut set = Self::default();
+    pub(super) fn new(values: &[Value<'_>]) -> Self {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(values.len()));
         for value in values {
-            if let Value::Text(text) = value {
-                set.texts.push(Box::from(&**text));
-            } else {
-                let mut bytes = Vec::new();
-                canonical(value, &mut bytes);
-                set.others.push(bytes.into_boxed_slice());
-            }
+            canonical(value, &mut bytes);
+            ends.push(bytes.len());
         }
-        set.texts.sort_unstable();
-        set.others.sort_unstable();
+        let mut set = Self { bytes, ends, sorted: Vec::new() };
+        set.sorted = order(values.len(), &|a, b| set.part(a).cmp(set.part(b)));
         set
     }
 
-    /// Whether a value is one of them, and how many bytes had to be looked at.
-    pub(super) fn has(&self, value: &Value<'_>) -> (bool, usize) {
-        if let Value::Text(text) = value {
-            let found = self.texts.binary_search_by(|found| (**found).cmp(text));
-            return (found.is_ok(), text.len());
-        }
-        if self.others.is_empty() {
-            return (false, 0);
-        }
-        let mut bytes = Vec::new();
-        canonical(value, &mut bytes);
-        (self.others.binary_search_by(|found| (**found).cmp(&bytes)).is_ok(), bytes.len())
+    fn part(&self, index: usize) -> &[u8] {
+        let from = index.checked_sub(1).and_then(|before| self.ends.get(before));
+        let end = self.ends.get(index).copied().unwrap_or(0);
+        self.bytes.get(from.copied().unwrap_or(0)..end).unwrap_or_default()
     }
-}
 
-/// The first two equal elements, and how many bytes it took to know.
-pub(super) fn twice(elements: &[Value<'_>]) -> (Option<(usize, usize)>, usize) {
-    let mut bytes = Vec::new();
-    let mut ends = Vec::with_capacity(elements.len());
-    for element in elements {
-        let from = bytes.len();
-        canonical(element, &mut bytes);
-        ends.push((from, bytes.len()));
+    /// Whether a value is one of them, and how many bytes had to be looked at. `room` is for the
+    /// value's own bytes.
+    pub(super) fn has(&self, value: &Value<'_>, room: &mut Vec<u8>) -> (bool, usize) {
+        room.clear();
+        canonical(value, room);
+        let found = self.sorted.binary_search_by(|index| self.part(*index as usize).cmp(room));
+        (found.is_ok(), room.len())
     }
-    let part = |(from, end): &(usize, usize)| bytes.get(*from..*end);
-    let mut sorted: Vec<_> = ends.iter().map(part).zip(0_usize..).collect();
-    sorted.sort_unstable();
-    let found = sorted.windows(2).find_map(|pair| match pair {
-        [(a, first), (b, second)] if a == b => Some((*first, *second)),
-        _ => None,
-    });
-    (found, bytes.len())
+
+    /// Two equal values, the first ones in their order.
+    pub(super) fn twice(&self) -> Option<(usize, usize)> {
+        self.sorted.windows(2).find_map(|pair| {
+            let (a, b) = (*pair.first()? as usize, *pair.last()? as usize);
+            (self.part(a) == self.part(b)).then_some((a, b))
+        })
+    }
+
+    /// How many bytes stand for all of them.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +154,7 @@ mod tests {
     #[test]
     fn the_first_pair_of_equals_is_found() {
         let twice = |text: &str| match Value::parse(text) {
-            Some(Value::Array(elements)) => twice(&elements).0,
+            Some(Value::Array(elements)) => Set::new(&elements).twice(),
             other => panic!("{other:?}"),
         };
         assert_eq!(twice(r#"[1,true,"1",[1],{"1":1},0,false,null]"#), None);

@@ -55,6 +55,8 @@ struct Check<'s> {
     found: Vec<Violation>,
     /// What patterns are matched with.
     scratch: Scratch,
+    /// What values are compared in.
+    room: Vec<u8>,
 }
 
 /// See [`Schema::check`].
@@ -83,7 +85,7 @@ impl<'s> Check<'s> {
     fn new(schema: &'s Schema, loud: bool) -> Self {
         let (scope, path, found) = (Vec::new(), String::new(), Vec::new());
         let (budget, scratch) = (SCHEMA_STEPS_MAX, Scratch::default());
-        Self { schema, budget, depth: 0, scope, loud, path, found, scratch }
+        Self { schema, budget, depth: 0, scope, loud, path, found, scratch, room: Vec::new() }
     }
 
     /// Takes steps off the budget.

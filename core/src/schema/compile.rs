@@ -5,7 +5,6 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -13,9 +12,9 @@ use alloc::vec::Vec;
 use super::canon::Set;
 use super::decimal::{Decimal, Divisor};
 use super::locate::{Map, Step, Target};
-use super::node::{Bound, Dynamic, Enum, Id, Measure, Members, Node, Rule, types};
+use super::node::{Bound, Dynamic, Enum, Id, Measure, Members, Names, Node, Rule, types};
 use super::pattern::Pattern;
-use super::value::{Object, Value};
+use super::value::{Object, Value, order};
 use super::{Refused, Schema, bounds, report};
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERNS_MAX};
 
@@ -69,23 +68,16 @@ pub(super) fn compile(text: &str) -> Compiled<Schema> {
 
 /// Checks what only all nodes together show.
 fn finish(map: &Map<'_>, nodes: Vec<Node>) -> Compiled<Schema> {
-    let mut anchors: Vec<BTreeMap<Box<str>, Id>> = Vec::new();
-    let mut by_name: BTreeMap<&str, Vec<Id>> = BTreeMap::new();
-    for resource in &map.resources {
-        let dynamic = resource.anchors.iter().filter(|(_, (dynamic, _))| *dynamic);
-        let mut own = BTreeMap::new();
-        for (name, (_, id)) in dynamic {
-            own.insert(Box::from(*name), *id);
-            by_name.entry(*name).or_default().push(*id);
-        }
-        anchors.push(own);
-    }
-    let candidates = |name: &str| by_name.get(name).cloned().unwrap_or_default();
+    let dynamic = || map.anchors.iter().filter(|anchor| anchor.dynamic);
+    let candidates = |name: &str| {
+        dynamic().filter(|anchor| anchor.name == name).map(|anchor| anchor.id).collect()
+    };
     bounds::check(&nodes, candidates).map_err(|(id, message)| {
         let place = map.found.get(id as usize).map(|found| found.place);
-        map.refuse(place.unwrap_or(0), message)
+        map.refuse(place.unwrap_or(0), &message)
     })?;
-    Ok(Schema { nodes, anchors })
+    let anchors = dynamic().map(|anchor| (anchor.resource, boxed(anchor.name), anchor.id));
+    Ok(Schema { anchors: anchors.collect(), nodes })
 }
 
 fn deeper_than(value: &Value<'_>, depth: usize) -> bool {
@@ -118,7 +110,7 @@ impl<'v> Compiler<'v> {
         Ok(rules)
     }
 
-    fn bad(&mut self, at: At<'v>, keyword: &'static str, message: impl ToString) -> Refused {
+    fn bad(&mut self, at: At<'v>, keyword: &'static str, message: &str) -> Refused {
         let place = self.map.place(Step::Name(at.place, keyword));
         self.map.refuse(place, message)
     }
@@ -129,7 +121,7 @@ impl<'v> Compiler<'v> {
             rules.push(Rule::Types(mask));
         }
         if let Some(value) = at.object.get("const") {
-            let set = Set::new(core::iter::once(value));
+            let set = Set::new(core::slice::from_ref(value));
             let shown = format!("must be {}", report::shown(value));
             rules.push(Rule::Enum(Box::new(Enum { set, shown: shown.into() })));
         }
@@ -137,7 +129,7 @@ impl<'v> Compiler<'v> {
             None => {}
             Some(Value::Array(values)) => {
                 let shown = format!("must be one of {}", report::listed(values));
-                let set = Set::new(values.iter());
+                let set = Set::new(values);
                 rules.push(Rule::Enum(Box::new(Enum { set, shown: shown.into() })));
             }
             Some(_) => return Err(self.bad(at, "enum", "must be an array of values")),
@@ -218,8 +210,7 @@ impl<'v> Compiler<'v> {
             }
             Some(_) => return Err(self.bad(at, "dependentRequired", NO_NAMES)),
         }
-        let mut named = self.named(at, "properties");
-        named.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let named = self.named(at, "properties");
         let mut patterns = Vec::new();
         for (source, id) in self.named(at, "patternProperties") {
             let place = self.map.found.get(id as usize).map_or(at.place, |found| found.place);
@@ -279,7 +270,7 @@ impl<'v> Compiler<'v> {
     fn pattern(&mut self, source: &str, place: u32) -> Compiled<Pattern> {
         let made = Pattern::new(source, self.patterns_left).map_err(|message| {
             let source = report::cut(source);
-            self.map.refuse(place, format!("the pattern {source} {message}"))
+            self.map.refuse(place, &format!("the pattern {source} {message}"))
         })?;
         self.patterns_left = self.patterns_left.saturating_sub(made.size());
         Ok(made)
@@ -312,10 +303,18 @@ impl<'v> Compiler<'v> {
         all.iter().map(|value| self.map.id(value)).collect()
     }
 
+    /// Schemas by name, sorted.
     fn named(&self, at: At<'v>, keyword: &str) -> Vec<(Box<str>, Id)> {
-        let Some(Value::Object(object)) = at.object.get(keyword) else { return Vec::new() };
-        let one = |(name, value): &(Cow<'_, str>, _)| Some((boxed(name), self.map.id(value)?));
-        object.members.iter().filter_map(one).collect()
+        let Some(Value::Object(Object { members, .. })) = at.object.get(keyword) else {
+            return Vec::new();
+        };
+        let name = |index: usize| members.get(index).map(|(name, _)| name);
+        let one = |index: u32| {
+            let (name, value) = members.get(index as usize)?;
+            Some((boxed(name), self.map.id(value)?))
+        };
+        let sorted = order(members.len(), &|a, b| name(a).cmp(&name(b)));
+        sorted.into_iter().filter_map(one).collect()
     }
 }
 
@@ -342,14 +341,17 @@ fn type_mask(value: &Value<'_>) -> Option<u8> {
 }
 
 /// Different strings; `None` when the value is something else.
-fn names(value: &Value<'_>) -> Option<Box<[Box<str>]>> {
+fn names(value: &Value<'_>) -> Option<Names> {
     let Value::Array(all) = value else { return None };
     let one = |value: &Value<'_>| {
         if let Value::Text(name) = value { Some(boxed(name)) } else { None }
     };
     let names = all.iter().map(one).collect::<Option<Box<[_]>>>()?;
-    let mut sorted: Vec<&str> = names.iter().map(|name| &**name).collect();
-    sorted.sort_unstable();
-    let different = sorted.windows(2).all(|pair| pair.first() != pair.last());
-    different.then_some(names)
+    let name = |index: usize| names.get(index);
+    let sorted = order(names.len(), &|a, b| name(a).cmp(&name(b)));
+    let same = |pair: &[u32]| match pair {
+        [a, b] => name(*a as usize) == name(*b as usize),
+        _ => false,
+    };
+    (!sorted.windows(2).any(same)).then_some(names)
 }

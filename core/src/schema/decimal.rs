@@ -104,7 +104,11 @@ impl<'a> Decimal<'a> {
 
     /// How it compares with another.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        let sign = |n: &Self| if n.is_zero() { 0_i8 } else { 1_i8 - 2 * i8::from(n.negative) };
+        let sign = |n: &Self| match (n.is_zero(), n.negative) {
+            (true, _) => 0_i8,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
         let (own, others) = (sign(self), sign(other));
         let size = || self.point.cmp(&other.point).then_with(|| self.digits().cmp(other.digits()));
         own.cmp(&others).then_with(|| match own {

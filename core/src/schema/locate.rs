@@ -1,24 +1,29 @@
 //! The first walk over a schema document: which values are schemas, and what they are called.
 //!
-//! Owns `$schema`, `$id`, `$anchor`, `$dynamicAnchor`, and where a reference leads. A schema gets
-//! its index here, before any is compiled, so that all can refer to all.
+//! Owns `$schema`, `$id`, `$anchor` and `$dynamicAnchor`; `refs` owns where a reference leads. A
+//! schema gets its index here, before any is compiled, so that all can refer to all.
 //!
 //! Invariant: a value is one schema, however many ways lead to it. Its address in the document,
 //! which is neither moved nor changed meanwhile, tells it from others; no order is taken from it.
 
-use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
+
+mod refs;
+
+pub(super) use self::refs::Target;
 
 use super::Refused;
 use super::node::Id;
 use super::uri;
-use super::value::{Object, Value};
+use super::value::{Object, Value, order};
 
 /// Characters of a name, once it is resolved: relative ones could otherwise multiply a long base.
 const URI_CHARS_MAX: usize = 1_024;
+
+/// Names given by `$id`, and names of anchors.
+const NAMES_MAX: usize = 1_000;
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -63,30 +68,45 @@ pub(super) struct Resource<'v> {
     uri: String,
     root: &'v Value<'v>,
     place: u32,
-    /// Whether it is a dynamic anchor, and what it stands for.
-    pub(super) anchors: BTreeMap<&'v str, (bool, Id)>,
 }
 
-/// Where a reference leads.
+/// A name within a resource.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'v> {
+pub(super) struct Anchor<'v> {
+    pub(super) resource: u32,
+    pub(super) name: &'v str,
+    pub(super) dynamic: bool,
     pub(super) id: Id,
-    /// The name of the dynamic anchor that was asked for.
-    pub(super) dynamic: Option<&'v str>,
 }
 
 /// All that is known of a document's schemas.
 #[derive(Debug)]
 pub(super) struct Map<'v> {
     pub(super) found: Vec<Found<'v>>,
-    pub(super) resources: Vec<Resource<'v>>,
-    ids: BTreeMap<usize, Id>,
-    uris: BTreeMap<String, u32>,
+    pub(super) anchors: Vec<Anchor<'v>>,
+    resources: Vec<Resource<'v>>,
+    /// The addresses of all values that can be schemas, sorted.
+    addresses: Vec<usize>,
+    /// For each of them the schema that it is.
+    ids: Vec<Option<Id>>,
     places: Vec<Step<'v>>,
 }
 
 fn address(value: &Value<'_>) -> usize {
     core::ptr::from_ref(value).addr()
+}
+
+/// Notes the addresses of all objects and booleans below a value.
+fn gather(value: &Value<'_>, out: &mut Vec<usize>) {
+    match value {
+        Value::Bool(_) => out.push(address(value)),
+        Value::Array(elements) => elements.iter().for_each(|value| gather(value, out)),
+        Value::Object(object) => {
+            out.push(address(value));
+            object.members.iter().for_each(|(_, value)| gather(value, out));
+        }
+        _ => {}
+    }
 }
 
 fn index(length: usize) -> u32 {
@@ -96,17 +116,34 @@ fn index(length: usize) -> u32 {
 impl<'v> Map<'v> {
     /// Finds the schemas of a document.
     pub(super) fn new(root: &'v Value<'v>) -> Result<Self, Refused> {
-        let (found, places) = (Vec::new(), Vec::from([Step::Root]));
-        let (ids, uris) = (BTreeMap::new(), BTreeMap::new());
-        let whole = Resource { uri: String::new(), root, place: 0, anchors: BTreeMap::new() };
-        let mut map = Self { found, resources: Vec::from([whole]), ids, uris, places };
+        let mut all = Vec::new();
+        gather(root, &mut all);
+        let sorted = order(all.len(), &|a, b| all.get(a).cmp(&all.get(b)));
+        let addresses: Vec<usize> =
+            sorted.into_iter().filter_map(|index| all.get(index as usize).copied()).collect();
+        let mut map = Self {
+            found: Vec::new(),
+            anchors: Vec::new(),
+            resources: Vec::from([Resource { uri: String::new(), root, place: 0 }]),
+            ids: alloc::vec![None; addresses.len()],
+            addresses,
+            places: Vec::from([Step::Root]),
+        };
         map.schema(root, 0, 0)?;
         Ok(map)
     }
 
     /// The index of a schema that was found.
     pub(super) fn id(&self, value: &Value<'_>) -> Option<Id> {
-        self.ids.get(&address(value)).copied()
+        let at = self.addresses.binary_search(&address(value)).ok()?;
+        self.ids.get(at).copied().flatten()
+    }
+
+    fn set_id(&mut self, value: &Value<'_>, id: Id) {
+        let at = self.addresses.binary_search(&address(value)).ok();
+        if let Some(found) = at.and_then(|at| self.ids.get_mut(at)) {
+            *found = Some(id);
+        }
     }
 
     pub(super) fn place(&mut self, step: Step<'v>) -> u32 {
@@ -114,7 +151,7 @@ impl<'v> Map<'v> {
         index(self.places.len()).saturating_sub(1)
     }
 
-    pub(super) fn refuse(&self, place: u32, message: impl ToString) -> Refused {
+    pub(super) fn refuse(&self, place: u32, message: &str) -> Refused {
         let (mut parts, mut at) = (Vec::new(), place);
         while let Some(step) = self.places.get(at as usize) {
             at = match *step {
@@ -130,7 +167,7 @@ impl<'v> Map<'v> {
             };
         }
         parts.reverse();
-        Refused { pointer: parts.concat(), message: message.to_string() }
+        Refused { pointer: parts.concat(), message: message.into() }
     }
 
     /// Takes in a schema and all below it. It recurses as deep as the document is nested.
@@ -139,7 +176,7 @@ impl<'v> Map<'v> {
             return Ok(id);
         }
         let id = index(self.found.len());
-        self.ids.insert(address(value), id);
+        self.set_id(value, id);
         let members = match value {
             Value::Bool(_) => {
                 self.found.push(Found { value, resource: around, place });
@@ -148,7 +185,7 @@ impl<'v> Map<'v> {
             Value::Object(members) => members,
             other => {
                 let message = format!("a schema is an object or a boolean, not {}", other.kind());
-                return Err(self.refuse(place, message));
+                return Err(self.refuse(place, &message));
             }
         };
         self.dialect(members, place)?;
@@ -202,7 +239,7 @@ impl<'v> Map<'v> {
             Some(Value::Text(uri)) if uri.strip_suffix('#').unwrap_or(uri) == DIALECT => Ok(()),
             Some(_) => {
                 let place = self.place(Step::Name(place, "$schema"));
-                Err(self.refuse(place, format!("must be \"{DIALECT}\": no other is supported")))
+                Err(self.refuse(place, &format!("must be \"{DIALECT}\": no other is supported")))
             }
         }
     }
@@ -226,15 +263,29 @@ impl<'v> Map<'v> {
         }
         let uri = self.resolve(around, name, at)?;
         let resource = if place == 0 { 0 } else { index(self.resources.len()) };
-        if self.uris.insert(uri.clone(), resource).is_some() {
+        if self.named_so(&uri).is_some() {
             return Err(self.refuse(at, "names a schema that is already named so"));
         }
+        self.bounded(self.resources.len(), at)?;
         if let Some(whole) = self.resources.get_mut(resource as usize) {
             whole.uri = uri;
         } else {
-            self.resources.push(Resource { uri, root, place, anchors: BTreeMap::new() });
+            self.resources.push(Resource { uri, root, place });
         }
         Ok(resource)
+    }
+
+    /// The resource that has a name.
+    fn named_so(&self, uri: &str) -> Option<u32> {
+        self.resources.iter().position(|found| found.uri == uri && !uri.is_empty()).map(index)
+    }
+
+    /// Names are looked for one by one.
+    fn bounded(&self, count: usize, place: u32) -> Result<(), Refused> {
+        if count < NAMES_MAX {
+            return Ok(());
+        }
+        Err(self.refuse(place, &format!("is one of more than {NAMES_MAX} names of its kind")))
     }
 
     fn resolve(&self, around: u32, reference: &str, place: u32) -> Result<String, Refused> {
@@ -245,7 +296,7 @@ impl<'v> Map<'v> {
                 return Ok(uri);
             }
         }
-        Err(self.refuse(place, format!("is longer than {URI_CHARS_MAX} bytes once resolved")))
+        Err(self.refuse(place, &format!("is longer than {URI_CHARS_MAX} bytes once resolved")))
     }
 
     fn anchors(
@@ -264,78 +315,19 @@ impl<'v> Map<'v> {
                 Value::Text(name) if name.starts_with(first) && name.chars().all(other) => name,
                 _ => return Err(self.refuse(at, "must be a name of letters, digits, -, _ and .")),
             };
-            let found = self.resources.get_mut(resource as usize);
-            let before = found.and_then(|found| found.anchors.insert(name, (dynamic, id)));
             // One schema may have the same name both ways.
-            if before.is_some_and(|(_, other)| other != id) {
+            if self.anchor(resource, name).is_some_and(|other| other.id != id) {
                 return Err(self.refuse(at, "is an anchor that another schema already has"));
             }
+            self.bounded(self.anchors.len(), at)?;
+            self.anchors.push(Anchor { resource, name, dynamic, id });
         }
         Ok(())
     }
 
-    /// Where a reference in a schema leads. A pointer may lead to a schema that only it finds.
-    pub(super) fn target(
-        &mut self,
-        around: u32,
-        reference: &str,
-        place: u32,
-    ) -> Result<Target<'v>, Refused> {
-        let (name, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let own = self.resolve(around, name, place)?;
-        let same = self.resources.get(around as usize).is_some_and(|found| found.uri == own);
-        let named = if same { Some(around) } else { self.uris.get(&own).copied() };
-        let Some(resource) = named else {
-            let message = format!(
-                "refers to another document, {}: only references within the schema are followed",
-                super::report::cut(reference)
-            );
-            return Err(self.refuse(place, message));
-        };
-        let Some(fragment) = uri::decoded(fragment) else {
-            return Err(self.refuse(place, "has a fragment that is no text"));
-        };
-        if fragment.is_empty() || fragment.starts_with('/') {
-            let id = self.pointed(resource, &fragment, place)?;
-            return Ok(Target { id, dynamic: None });
-        }
-        let anchors = self.resources.get(resource as usize).map(|found| &found.anchors);
-        match anchors.and_then(|anchors| anchors.get_key_value(&*fragment)) {
-            Some((name, (dynamic, id))) => Ok(Target { id: *id, dynamic: dynamic.then_some(name) }),
-            None => Err(self.refuse(place, "refers to an anchor that is not there")),
-        }
+    fn anchor(&self, resource: u32, name: &str) -> Option<Anchor<'v>> {
+        let own = |found: &&Anchor<'_>| found.resource == resource && found.name == name;
+        // Of two the dynamic one, which was found later.
+        self.anchors.iter().rev().find(own).copied()
     }
-
-    fn pointed(&mut self, resource: u32, pointer: &str, place: u32) -> Result<Id, Refused> {
-        let Some(found) = self.resources.get(resource as usize) else {
-            return Err(self.refuse(place, "refers to nothing"));
-        };
-        let (mut value, mut at, mut around) = (found.root, found.place, resource);
-        for part in pointer.split('/').skip(1) {
-            let name = part.replace("~1", "/").replace("~0", "~");
-            let next = match value {
-                Value::Object(object) => object.find(&name).and_then(|(index, _)| {
-                    let (name, value) = object.members.get(index)?;
-                    Some((value, Step::Name(at, name)))
-                }),
-                Value::Array(elements) => decimal_index(&name)
-                    .and_then(|index| Some((elements.get(index)?, Step::Index(at, index)))),
-                _ => None,
-            };
-            let Some((below, step)) = next else {
-                return Err(self.refuse(place, "refers to a place that is not there"));
-            };
-            (value, at) = (below, self.place(step));
-            if let Some(known) = self.id(value).and_then(|id| self.found.get(id as usize)) {
-                around = known.resource;
-            }
-        }
-        self.schema(value, around, at)
-    }
-}
-
-/// The index that a step of a pointer is.
-fn decimal_index(text: &str) -> Option<usize> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if plain { text.to_owned().parse().ok() } else { None }
 }

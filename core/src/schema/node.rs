@@ -40,6 +40,9 @@ pub(super) enum Measure {
     Properties,
 }
 
+/// Different names.
+pub(super) type Names = Box<[Box<str>]>;
+
 /// One keyword, or some that belong together.
 #[derive(Debug)]
 pub(super) enum Rule {
@@ -66,8 +69,8 @@ pub(super) enum Rule {
         most: Option<u64>,
     },
     Members(Box<Members>),
-    Required(Box<[Box<str>]>),
-    DependentRequired(Box<[(Box<str>, Box<[Box<str>]>)]>),
+    Required(Names),
+    DependentRequired(Box<[(Box<str>, Names)]>),
     DependentSchemas(Box<[(Box<str>, Id)]>),
     PropertyNames(Id),
     Ref(Id),

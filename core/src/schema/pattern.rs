@@ -150,11 +150,10 @@ impl Scratch {
                 Some(Inst::Match) => return Some(true),
                 Some(Inst::Jump(to)) => self.stack.push(*to),
                 Some(Inst::Split(one, other)) => self.stack.extend([*one, *other]),
-                Some(Inst::Assert(what)) => {
-                    if what.holds(around) {
-                        self.stack.push(state.wrapping_add(1));
-                    }
+                Some(Inst::Assert(what)) if what.holds(around) => {
+                    self.stack.push(state.wrapping_add(1));
                 }
+                Some(Inst::Assert(_)) => {}
                 Some(Inst::Char(_) | Inst::Class(_)) => self.states.push(state),
             }
         }

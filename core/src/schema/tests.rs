@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
-use std::time::Instant;
 
 use super::*;
 use crate::limits::VIOLATIONS_MAX;

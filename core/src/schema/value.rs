@@ -9,6 +9,7 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use crate::json::{self, DEPTH_MAX};
 
@@ -40,9 +41,8 @@ impl<'a> Object<'a> {
     fn new(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
         let mut sorted = Vec::new();
         if members.len() > SCANNED_MAX {
-            sorted.extend((0_u32..).zip(&members).map(|(index, _)| index));
-            let name = |index: &u32| members.get(*index as usize).map(|(name, _)| name);
-            sorted.sort_unstable_by(|a, b| name(a).cmp(&name(b)));
+            let name = |index: usize| members.get(index).map(|(name, _)| name);
+            sorted = order(members.len(), &|a, b| name(a).cmp(&name(b)));
         }
         Self { members, sorted }
     }
@@ -84,6 +84,14 @@ impl<'a> Value<'a> {
             Self::Object(_) => "an object",
         }
     }
+}
+
+/// The indices below `count`, sorted. The only sorting of this module: each kind of it would be
+/// some kilobytes of code.
+pub(super) fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<u32> {
+    let mut sorted: Vec<u32> = (0_u32..).take(count).collect();
+    sorted.sort_unstable_by(|a, b| compare(*a as usize, *b as usize).then(a.cmp(b)));
+    sorted
 }
 
 struct Reader<'a> {

@@ -3,7 +3,7 @@
 use alloc::format;
 
 use super::{Check, Seen, Step, Verdict};
-use crate::schema::canon;
+use crate::schema::canon::Set;
 use crate::schema::node::Id;
 use crate::schema::report::counted;
 use crate::schema::value::Value;
@@ -12,9 +12,9 @@ impl Check<'_> {
     pub(super) fn unique(&mut self, value: &Value<'_>) -> Verdict {
         let Value::Array(elements) = value else { return Ok(true) };
         self.pay(elements.len())?;
-        let (twice, bytes) = canon::twice(elements);
-        self.pay(bytes >> 4)?;
-        match twice {
+        let set = Set::new(elements);
+        self.pay(set.len() >> 4)?;
+        match set.twice() {
             None => Ok(true),
             Some((a, b)) => self
                 .fail(|| format!("must not have equal items, but the items {a} and {b} are equal")),

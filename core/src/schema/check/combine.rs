@@ -11,10 +11,13 @@ use crate::schema::value::Value;
 impl Check<'_> {
     /// Where a dynamic reference leads: to the outermost resource that has such an anchor.
     pub(super) fn dynamic(&mut self, dynamic: &Dynamic) -> Result<Id, Stop> {
-        self.pay(self.scope.len())?;
-        let anchors = |resource: &u32| self.schema.anchors.get(*resource as usize);
-        let found = |resource| anchors(resource)?.get(&dynamic.anchor).copied();
-        Ok(self.scope.iter().find_map(found).unwrap_or(dynamic.fallback))
+        let anchors = &self.schema.anchors;
+        self.pay(anchors.len().saturating_mul(self.scope.len()))?;
+        let at = |resource: &u32| {
+            let own = |(own, name, _): &&(u32, _, _)| own == resource && *name == dynamic.anchor;
+            anchors.iter().find(own).map(|(_, _, id)| *id)
+        };
+        Ok(self.scope.iter().find_map(at).unwrap_or(dynamic.fallback))
     }
 
     pub(super) fn all_of(

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 
 use super::{Check, Seen, Step, Verdict};
-use crate::schema::node::{Id, Members};
+use crate::schema::node::{Id, Members, Names};
 use crate::schema::report::cut;
 use crate::schema::value::Value;
 
@@ -66,7 +66,7 @@ impl Check<'_> {
 
     pub(super) fn dependent_required(
         &mut self,
-        all: &[(Box<str>, Box<[Box<str>]>)],
+        all: &[(Box<str>, Names)],
         value: &Value<'_>,
     ) -> Verdict {
         let Value::Object(object) = value else { return Ok(true) };

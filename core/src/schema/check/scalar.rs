@@ -39,7 +39,7 @@ impl Check<'_> {
     }
 
     pub(super) fn one_of_values(&mut self, wanted: &Enum, value: &Value<'_>) -> Verdict {
-        let (has, bytes) = wanted.set.has(value);
+        let (has, bytes) = wanted.set.has(value, &mut self.room);
         self.pay(bytes >> 4)?;
         if has {
             return Ok(true);

@@ -1,7 +1,7 @@
 //! Sets of characters.
 //!
 //! Owns which characters `\d`, `\w`, `\s`, `.` and `\p{…}` stand for in ECMA-262. Refuses those
-//! properties of Unicode whose tables the standard library does not have.
+//! properties of Unicode whose tables the standard library does not have, or that weigh too much.
 
 use alloc::vec::Vec;
 
@@ -21,8 +21,6 @@ pub(super) enum Property {
     Word,
     Space,
     Alphabetic,
-    Uppercase,
-    Lowercase,
     Number,
     WhiteSpace,
     Any,
@@ -33,8 +31,6 @@ impl Property {
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "Alphabetic" | "Alpha" => Self::Alphabetic,
-            "Uppercase" | "Upper" => Self::Uppercase,
-            "Lowercase" | "Lower" => Self::Lowercase,
             "N" | "Number" => Self::Number,
             "White_Space" | "space" => Self::WhiteSpace,
             "Any" => Self::Any,
@@ -48,8 +44,6 @@ impl Property {
             Self::Word => is_word(c),
             Self::Space => is_space(c),
             Self::Alphabetic => c.is_alphabetic(),
-            Self::Uppercase => c.is_uppercase(),
-            Self::Lowercase => c.is_lowercase(),
             Self::Number => c.is_numeric(),
             Self::WhiteSpace => c.is_whitespace(),
             Self::Any => true,

@@ -128,7 +128,7 @@ impl Parser<'_> {
         }
         if self.eat('<') {
             let mut length = 0_usize;
-            while let Some(c) = self.letters.next() {
+            for c in self.letters.by_ref() {
                 match c {
                     '>' if length > 0 => return Ok(()),
                     'a'..='z' | 'A'..='Z' | '_' | '$' => length = length.wrapping_add(1),
@@ -309,5 +309,5 @@ impl Parser<'_> {
 }
 
 const NO_BACK_REFERENCES: &str = "back-references are not supported";
-const PROPERTIES: &str = "of Unicode's properties only Alphabetic, Uppercase, Lowercase, Number, \
-                          White_Space and Any are supported";
+const PROPERTIES: &str = "of Unicode's properties only Alphabetic, Number, White_Space and Any are \
+                          supported";
