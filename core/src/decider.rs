@@ -50,6 +50,22 @@ pub struct AggregateSpec {
     pub query_schema: &'static str,
 }
 
+impl AggregateSpec {
+    /// One without a decider: the system writes such streams itself.
+    pub(crate) const fn of_system(aggregate_type: &'static str, name: &'static str) -> Self {
+        Self {
+            aggregate_type,
+            name,
+            id_field: "id",
+            revision: 1,
+            snapshot_every: 0,
+            events: &[],
+            commands: &[],
+            query_schema: "{}",
+        }
+    }
+}
+
 /// How a stream is named that whoever creates it leaves unnamed. The name stands in its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {

@@ -17,7 +17,7 @@ use super::build::Made;
 use super::propose::{CommandInput, Decided, Metadata, Preconditions};
 use super::refold::Missing;
 use crate::commit;
-use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
+use crate::decider::{AggregateSpec, CommandSpec};
 use crate::ids;
 use crate::protocol::Stamp;
 use crate::read::Stop;
@@ -36,28 +36,10 @@ pub struct Published {
 }
 
 /// Streams of topics, as the parts of the engine that place events know aggregates.
-static TOPIC_STREAM: AggregateSpec = AggregateSpec {
-    aggregate_type: ids::TOPIC,
-    name: "~topic",
-    id_field: "topic",
-    revision: 1,
-    snapshot_every: 0,
-    events: &[],
-    commands: &[],
-    query_schema: "{}",
-};
+static TOPIC_STREAM: AggregateSpec = AggregateSpec::of_system(ids::TOPIC, "~topic");
 
 /// What a publication is called in the log. Its payload is in the events alone.
-static PUBLISH: CommandSpec = CommandSpec {
-    name: "Publish",
-    path: "",
-    version: 1,
-    summary: "",
-    fields: &[],
-    rejections: &[],
-    creates: false,
-    kind: CommandKind::Internal,
-};
+static PUBLISH: CommandSpec = CommandSpec::internal("Publish", "");
 
 const ANY: Preconditions = Preconditions { versions: None, none: false };
 

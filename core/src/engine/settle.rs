@@ -21,7 +21,7 @@ use super::supplied::Supplied;
 use super::wake::{Wake, Woken};
 use super::{Doing, Engine, doing, done, react};
 use crate::commit::{Cause, Commit};
-use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
+use crate::decider::{AggregateSpec, CommandSpec};
 use crate::errors::{Code, Problem};
 use crate::limits::{
     EFFECT_ATTEMPTS_MAX, EFFECT_ERROR_CHARS_MAX, EFFECT_RETRY_MS, EFFECT_RETRY_MS_MAX,
@@ -33,28 +33,10 @@ use crate::record::{first_event_id, made_id};
 use crate::time::Time;
 
 /// Streams of the system, as the parts of the engine that place events know aggregates.
-static SYSTEM_STREAM: AggregateSpec = AggregateSpec {
-    aggregate_type: SYSTEM,
-    name: "~system",
-    id_field: "id",
-    revision: 1,
-    snapshot_every: 0,
-    events: &[],
-    commands: &[],
-    query_schema: "{}",
-};
+static SYSTEM_STREAM: AggregateSpec = AggregateSpec::of_system(SYSTEM, "~system");
 
 /// What a client can ask the system for; the log has it of those who gave an idempotency key.
-static COMMAND: CommandSpec = CommandSpec {
-    name: "RetryEffect",
-    path: "",
-    version: 1,
-    summary: "",
-    fields: &[],
-    rejections: &[],
-    creates: false,
-    kind: CommandKind::Internal,
-};
+static COMMAND: CommandSpec = CommandSpec::internal("RetryEffect", "");
 
 /// What the system tells in a stream of its own.
 #[derive(Clone, Debug)]
