@@ -106,8 +106,8 @@ pub const SCHEMA_PATTERNS_MAX: usize = 10_000;
 pub const SCHEMA_WAYS_MAX: u64 = 10_000;
 /// Schemas that apply to one value because another one does, one leading to the next.
 pub const SCHEMA_CHAIN_MAX: u64 = 64;
-/// Evaluations inside each other; 64 levels of a payload, with some references at each. What is
-/// compiled takes about half a kilobyte of stack for one.
+/// Evaluations inside each other: 64 levels of a payload, with some references at each. The guest's
+/// stack has 1 MiB.
 pub const SCHEMA_EVALUATIONS_MAX: u32 = 256;
 /// Keywords evaluated for one payload, or as much work of other kinds: some tens of milliseconds.
 pub const SCHEMA_STEPS_MAX: u64 = 1_000_000;

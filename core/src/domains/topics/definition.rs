@@ -77,6 +77,7 @@ pub type Types = Vec<(String, Vec<String>)>;
 
 /// What is known of a topic.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DefinitionState {
     /// When it came into being, ISO 8601.
     pub created_at: String,
