@@ -5,6 +5,7 @@
 pub mod client;
 pub mod hosts;
 pub mod live;
+pub mod python;
 pub mod receiver;
 pub mod schema_cases;
 pub mod scratch;

@@ -1,11 +1,13 @@
 //! The stored format: what `docs/format.md` promises, held against golden logs and damaged ones.
 //!
 //! Reading order: `golden` (logs of every version still verify, fold and answer the same),
-//! `changed` (so do those that several modules wrote), `issues` (so does one of that domain),
+//! `changed` (so do those that several modules wrote), `domain` (what holds of the log of one
+//! domain), `issues` and `topics` (such logs),
 //! `damage` (any changed byte is found, and the first bad position named right).
 
 mod changed;
 mod damage;
+mod domain;
 mod golden;
 mod issues;
 mod topics;

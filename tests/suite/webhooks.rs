@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldlog_core::settings::Secret;
 use foldlog_core::webhook::{ID, Key, SIGNATURE, TIMESTAMP, signatures};
-use foldlog_tests::scratch::{Random, Scratch, built, root, seed, target};
+use foldlog_tests::scratch::{Random, Scratch, built, root, seed};
 use http::HeaderMap;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -108,19 +108,8 @@ fn verdicts(command: &mut Command, lines: &Path) -> Vec<bool> {
 }
 
 fn python() -> Command {
-    let packages = target().join("python-standardwebhooks");
-    if !packages.exists() {
-        // Moved when it is complete: an interrupted installation is begun anew.
-        let new = target().join("python-standardwebhooks.new");
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
-        let output = pip.arg("--target").arg(&new).arg(PYTHON_LIBRARY).output();
-        let output = output.unwrap_or_else(|e| panic!("{pip:?}: {e}"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(&new, &packages).unwrap_or_else(|e| panic!("{}: {e}", packages.display()));
-    }
-    let mut python = Command::new("python3");
-    python.env("PYTHONPATH", packages).arg(root().join("tests/webhooks/verify.py"));
+    let mut python = foldlog_tests::python::with(PYTHON_LIBRARY);
+    python.arg(root().join("tests/webhooks/verify.py"));
     python
 }
 

@@ -36,6 +36,15 @@ pub(super) fn text(name: &str, make: impl FnOnce() -> String) -> String {
     text
 }
 
+/// Answers are those of a golden file.
+pub(super) fn same_answers(file: &str, answers: &str) {
+    let expected = text(file, || answers.to_string());
+    for (expected, found) in expected.lines().zip(answers.lines()) {
+        assert_eq!(found, expected, "an answer over the golden log changed");
+    }
+    assert_eq!(answers.lines().count(), expected.lines().count());
+}
+
 /// What the bank and its driver write: every member they know.
 fn written_by_the_driver() -> Vec<String> {
     let clock = Clock::at(NEW_YEAR_MS);
@@ -258,9 +267,5 @@ fn a_golden_log_gives_the_same_answers() {
         format!("{:?}", foldlog_core::engine::answered(&commit).expect("is answered"))
     };
     answers.push_str(&format!("answered {replayed}\n"));
-    let expected = text("answers.txt", || answers.clone());
-    for (expected, found) in expected.lines().zip(answers.lines()) {
-        assert_eq!(found, expected, "an answer over the golden log changed");
-    }
-    assert_eq!(answers.lines().count(), expected.lines().count());
+    same_answers("answers.txt", &answers);
 }

@@ -3,13 +3,11 @@
 //! Owns what definitions and publications look like for ever: schemas and their versions, payloads
 //! as they were sent, ids that follow from topics.
 
-use foldlog_core::chain;
-use foldlog_core::commit::Commit;
 use foldlog_core::driver::MemoryStore;
 
-use super::golden::{digests, text};
-use super::{export, python, store_of};
-use crate::engine::kit::{self, Bank, Setup, done, get, request};
+use super::golden::text;
+use super::{domain, export};
+use crate::engine::kit::{self, Setup, done, request};
 
 fn make_log() -> String {
     let mut bank = Setup::default().open(MemoryStore::default());
@@ -40,51 +38,19 @@ fn log() -> Vec<String> {
     text("topics.ndjson", make_log).lines().map(String::from).collect()
 }
 
-fn folded() -> Bank<MemoryStore> {
-    let mut bank = Setup::default().open(store_of(&log()));
-    bank.open().unwrap_or_else(|e| panic!("the golden log folds: {e}"));
-    bank.checkpoint().expect("a checkpoint is stored");
-    bank
-}
-
 #[test]
 fn it_verifies_and_is_written_the_same() {
-    let lines = log();
-    let head = kit::check_log(&store_of(&lines));
-    let mut chain = chain::Chain::default();
-    lines.iter().for_each(|line| chain.take(line).unwrap_or_else(|e| panic!("{e}: {line}")));
-    let (code, said) = python(Ok(&export(&lines)));
-    let expected = format!("position {head} hash {}", chain::hex(&chain.hash));
-    assert_eq!((code, said), (Some(0), expected));
-    for line in lines.iter().skip(1) {
-        let commit = Commit::parse(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        let (written, _) = line.rsplit_once(",\"hash\"").expect("a hash");
-        assert_eq!(commit.line().rsplit_once(",\"hash\"").expect("a hash").0, written);
-    }
+    domain::verifies_and_is_written_the_same(&log());
 }
 
 #[test]
 fn it_folds_to_the_same_states() {
-    let found = digests(folded().store());
-    let shown: String = found
-        .iter()
-        .filter(|(view, _)| ["TopicDefinition ", "Topics "].iter().any(|own| view.starts_with(own)))
-        .map(|(view, digest)| format!("{view} {digest}\n"))
-        .collect();
-    assert_eq!(shown.lines().count(), 2, "{shown}");
-    let expected = text("topics-rows.txt", || shown.clone());
-    for line in shown.lines() {
-        // A raised revision has a line of its own; the old one is history.
-        let there = expected.lines().any(|old| old == line);
-        assert!(there, "states changed: raise the revision, and add {line}");
-    }
+    domain::folds_to_the_same_states(&log(), &["TopicDefinition", "Topics"], "topics-rows.txt");
 }
 
 #[test]
 fn it_gives_the_same_answers() {
-    let mut bank = folded();
-    let mut answers = String::new();
-    for target in [
+    let targets = [
         "/topics",
         "/topics/orders",
         "/queries/topic-definition/orders?atVersion=1",
@@ -94,13 +60,6 @@ fn it_gives_the_same_answers() {
         "/events/stream?category=Topic&limit=2",
         "/events/stream?correlationId=c-1",
         "/events/id/orders-2",
-    ] {
-        let (status, body) = kit::run(&mut bank, get(target));
-        answers.push_str(&format!("GET {target}\n{status} {body}\n"));
-    }
-    let expected = text("topics-answers.txt", || answers.clone());
-    for (expected, found) in expected.lines().zip(answers.lines()) {
-        assert_eq!(found, expected, "an answer over the golden log changed");
-    }
-    assert_eq!(answers.lines().count(), expected.lines().count());
+    ];
+    domain::gives_the_same_answers(&log(), &targets, "topics-answers.txt");
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use foldlog_tests::client::Request;
 use foldlog_tests::hosts::{Host, Kind, Setup};
-use foldlog_tests::scratch::{Scratch, built, root, target};
+use foldlog_tests::scratch::{Scratch, built, root};
 use serde_json::{Value, json};
 
 const PYTHON_SDK: &str = "cloudevents==2.2.0";
@@ -110,19 +110,8 @@ fn compare(found: Vec<Value>, wanted: &[Value]) {
 }
 
 fn python() -> Command {
-    let packages = target().join("python-cloudevents");
-    if !packages.exists() {
-        // Moved when it is complete: an interrupted installation is begun anew.
-        let new = target().join("python-cloudevents.new");
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
-        let output = pip.arg("--target").arg(&new).arg(PYTHON_SDK).output();
-        let output = output.unwrap_or_else(|e| panic!("{pip:?}: {e}"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        fs::rename(&new, &packages).unwrap_or_else(|e| panic!("{}: {e}", packages.display()));
-    }
-    let mut python = Command::new("python3");
-    python.env("PYTHONPATH", packages).arg(root().join("tests/cloudevents/decode.py"));
+    let mut python = foldlog_tests::python::with(PYTHON_SDK);
+    python.arg(root().join("tests/cloudevents/decode.py"));
     python
 }
 

@@ -1,14 +1,14 @@
 //! The published contract, checked by validators not written by us, and against every transcript.
 //!
 //! Owns running them: npm's @seriousme/openapi-schema-validator, PyPI's openapi-spec-validator
-//! (installed into target/python at a pinned version), and ajv over all requests and answers.
+//! (installed at a pinned version), and ajv over all requests and answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use foldlog_tests::hosts::Kind;
-use foldlog_tests::scratch::{Scratch, built, root, target};
+use foldlog_tests::scratch::{Scratch, built, root};
 use serde_json::json;
 
 use super::transcripts::{Exchange, exchanges};
@@ -49,16 +49,9 @@ fn the_document_is_valid_for_npms_validator() {
 
 #[test]
 fn the_document_is_valid_for_pypis_validator() {
-    let packages = target().join("python");
-    if !packages.join("openapi_spec_validator").exists() {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        run(pip.arg("--target").arg(&packages).arg(PYTHON_VALIDATOR));
-    }
     let dir = Scratch::new("openapi");
-    let mut python = Command::new("python3");
-    python.args(["-m", "openapi_spec_validator"]).arg(document(&dir));
-    run(python.env("PYTHONPATH", &packages));
+    let mut python = foldlog_tests::python::with(PYTHON_VALIDATOR);
+    run(python.args(["-m", "openapi_spec_validator"]).arg(document(&dir)));
 }
 
 fn line(exchange: &Exchange) -> String {
