@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 use crate::commit::Commit;
+use crate::time::Time;
 
 /// Version of the stored format. Raise it only when a reader of the old one would misread the
 /// new one: a new optional member is not a reason.
@@ -186,8 +187,9 @@ pub fn lines(body: &str) -> impl DoubleEndedIterator<Item = &str> {
     inner(body).split('\n').map(|line| line.strip_suffix(',').unwrap_or(line))
 }
 
-/// The commit that holds `position`: the last one that starts at or before it.
-pub fn line_of(body: &str, position: u64) -> Option<&str> {
+/// The commit that holds `position`: the last one that starts at or before it; and where the next
+/// one starts, if the block has one.
+pub fn line_and_next(body: &str, position: u64) -> Option<(&str, Option<u64>)> {
     let starts_by = |line: &str| self::position(line).map(|first| first <= position);
     let text = inner(body);
     // A line starts at `from`; those that start at or behind `to` start beyond the position.
@@ -197,12 +199,22 @@ pub fn line_of(body: &str, position: u64) -> Option<&str> {
             Some(true) => from = start,
             Some(false) => to = start.saturating_sub(1),
             // A damaged line tells nothing of where to look: all are looked at.
-            None => return lines(body).rev().find(|line| starts_by(line) == Some(true)),
+            None => {
+                let line = lines(body).rev().find(|line| starts_by(line) == Some(true));
+                return line.map(|line| (line, None));
+            }
         }
     }
-    let line = text.get(from..)?.split('\n').next()?;
+    let mut lines = text.get(from..)?.split('\n');
+    let line = lines.next()?;
     let line = line.strip_suffix(',').unwrap_or(line);
-    starts_by(line)?.then_some(line)
+    starts_by(line)?.then(|| (line, lines.next().and_then(self::position)))
+}
+
+/// When a commit was recorded, by its line: `time` is its second member.
+pub fn time(line: &str) -> Option<Time> {
+    let (_, rest) = line.split_once(",\"time\":\"")?;
+    Time::parse_iso(rest.split_once('"')?.0)
 }
 
 /// Where a line starts between two places, beyond the first, as near to the middle as is simple.
@@ -346,7 +358,11 @@ mod tests {
                 for wanted in 99..=next {
                     let starts = |l: &&str| position(l).is_some_and(|p| p <= wanted);
                     let linear = lines(&body).rev().find(starts);
-                    assert_eq!(line_of(&body, wanted), linear, "{wanted} in {body}");
+                    assert_eq!(
+                        line_and_next(&body, wanted).map(|(line, _)| line),
+                        linear,
+                        "{wanted} in {body}"
+                    );
                 }
             }
         }

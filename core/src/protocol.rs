@@ -12,13 +12,15 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Time;
+
 mod bytes;
 mod stage;
 
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
-pub const ABI_VERSION: u32 = 10;
+pub const ABI_VERSION: u32 = 11;
 
 /// What a host asks of the guest. The numbers are part of the ABI and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,10 +275,12 @@ pub enum SliceStep {
     },
 }
 
-/// What a guest may read. Five small questions, so anything can be a store.
+/// What a guest may read. Small questions, so anything can be a store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Query {
-    /// The commits that hold these positions, one line each, in the order asked.
+    /// The commits that hold these positions, one line each, in the order asked. Where that is the
+    /// commit of the position before, the line is empty. A store may give fewer when they pass 1 MB,
+    /// at least one.
     Commits {
         /// Positions, each ≥ 1 and at most the head.
         positions: Vec<u64>,
@@ -302,6 +306,11 @@ pub enum Query {
         prefix: Vec<u8>,
         /// At most this many.
         limit: u32,
+    },
+    /// When the commits that hold these positions were recorded, in the order asked.
+    Times {
+        /// Positions, each ≥ 1 and at most the head.
+        positions: Vec<u64>,
     },
 }
 
@@ -332,6 +341,8 @@ pub enum Answer {
     Row(Option<Vec<u8>>),
     /// Rows in key order; fewer than the limit means that there are no more.
     Rows(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Recorded times.
+    Times(Vec<Time>),
 }
 
 /// Commits taken in since the last call, as they are stored but for their hashes (64 zeros).

@@ -4,6 +4,7 @@
 //! the two ways a pure function ends early. Refuses to know where anything is kept.
 
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -153,24 +154,49 @@ impl<'a, 'e> Reader<'a, 'e> {
         positions: &[u64],
         mut each: impl FnMut(&Record<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        for (line, position) in self.access.commits(positions)?.iter().zip(positions) {
-            with_records(
-                line,
-                |record| if record.position == *position { each(record) } else { Ok(()) },
-            )?;
-        }
-        Ok(())
+        with_each(&self.access.commits(positions)?, positions, &mut each)
     }
+}
+
+/// Calls `each` with the record at each of these positions, in their order, given the line of each:
+/// one that several in a row share is read once.
+pub(crate) fn with_each(
+    lines: &[Rc<str>],
+    positions: &[u64],
+    mut each: impl FnMut(&Record<'_>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let pairs: Vec<(&Rc<str>, u64)> = lines.iter().zip(positions.iter().copied()).collect();
+    for run in pairs.chunk_by(|(one, _), (other, _)| Rc::ptr_eq(one, other)) {
+        let Some((line, _)) = run.first() else { continue };
+        let mut wanted = run.iter().map(|(_, position)| *position);
+        with_commit(line, |records| {
+            let first = records.first().map_or(0, |record| record.position);
+            wanted.try_for_each(|position| {
+                let at = position.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+                at.and_then(|at| records.get(at)).map_or(Ok(()), &mut each)
+            })
+        })?;
+    }
+    Ok(())
 }
 
 /// Calls `each` with all records of a stored commit.
 pub(crate) fn with_records(
     line: &str,
-    mut each: impl FnMut(&Record<'_>) -> Result<(), Stop>,
+    each: impl FnMut(&Record<'_>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    with_commit(line, |records| records.iter().try_for_each(each))
+}
+
+/// Calls `with` with the records of a stored commit, in order.
+fn with_commit(
+    line: &str,
+    with: impl FnOnce(&[Record<'_>]) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let broken = |what: &str| Stop::Fault(format!("a stored commit can not be read: {what}"));
     let commit = Commit::parse(line).map_err(|e| broken(&format!("{e}")))?;
     let time = Time::parse_iso(&commit.time).ok_or_else(|| broken("its time"))?;
     let room = Decoded::room(&commit);
-    Record::all(&commit, time, &room).try_for_each(|record| each(&record))
+    let records: Vec<Record<'_>> = Record::all(&commit, time, &room).collect();
+    with(&records)
 }

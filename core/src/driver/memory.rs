@@ -7,6 +7,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::leftovers::shortened;
+use super::lines::{Found, in_block, lines_of, times_of};
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::limits::CUT_BLOCKS_MAX;
@@ -39,16 +40,18 @@ impl MemoryStore {
         }
     }
 
+    fn find(&self, position: u64) -> Result<Found, StoreError> {
+        let block = self.log.range(1..=position).next_back();
+        in_block(block.map(|(_, block)| block), position)
+    }
+
     fn answer(&self, query: &Query) -> Result<Answer, StoreError> {
         Ok(match query {
             Query::Commits { positions } => {
-                let lines = positions.iter().map(|&p| {
-                    let block = self.log.range(1..=p).next_back().map(|(_, block)| block);
-                    let line =
-                        block.filter(|b| p <= b.last).and_then(|b| chain::line_of(&b.body, p));
-                    line.map(ToString::to_string).ok_or_else(|| super::sqlite::missing(p))
-                });
-                Answer::Commits(lines.collect::<Result<_, _>>()?)
+                Answer::Commits(lines_of(positions, |position| self.find(position))?)
+            }
+            Query::Times { positions } => {
+                Answer::Times(times_of(positions, |position| self.find(position))?)
             }
             Query::CommitsAfter { after, limit, descending } => {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);

@@ -22,6 +22,7 @@ mod connection;
 mod hashes;
 mod import;
 mod leftovers;
+mod lines;
 mod linked;
 mod memory;
 mod owner;

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 
 use super::connection::{SqlError, SqlValue, Sqlite};
 use super::leftovers::{cut, import_key, store_progress};
+use super::lines::{Found, in_block, lines_of, times_of};
 use super::schema::*;
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
@@ -101,7 +102,8 @@ impl<C: Sqlite> SqlStore<C> {
 
     fn answer(&mut self, query: &Query) -> Result<Answer, StoreError> {
         match query {
-            Query::Commits { positions } => self.commits(positions).map(Answer::Commits),
+            Query::Commits { positions } => lines_of(positions, self.finder()).map(Answer::Commits),
+            Query::Times { positions } => times_of(positions, self.finder()).map(Answer::Times),
             Query::CommitsAfter { after, limit, descending } => {
                 self.commits_after(*after, *limit, *descending).map(Answer::Commits)
             }
@@ -130,21 +132,15 @@ impl<C: Sqlite> SqlStore<C> {
         rows.into_iter().next().map(stored_block).transpose()
     }
 
-    /// Positions often share a block: it is read once for a run of them.
-    fn commits(&mut self, positions: &[u64]) -> Result<Vec<String>, StoreError> {
-        let mut found = Vec::with_capacity(positions.len());
+    /// Finds commits by positions, which often share a block: it is read once for a run of them.
+    fn finder(&mut self) -> impl FnMut(u64) -> Result<Found, StoreError> {
         let mut block: Option<StoredBlock> = None;
-        for &position in positions {
-            if !block.as_ref().is_some_and(|b| b.first <= position && position <= b.last) {
+        move |position| {
+            if !block.as_ref().is_some_and(|b| (b.first..=b.last).contains(&position)) {
                 block = self.block(BLOCK_OF, position)?;
             }
-            let line = block
-                .as_ref()
-                .filter(|b| position <= b.last)
-                .and_then(|b| chain::line_of(&b.body, position));
-            found.push(line.ok_or_else(|| missing(position))?.to_string());
+            in_block(block.as_ref(), position)
         }
-        Ok(found)
     }
 
     fn commits_after(
@@ -387,5 +383,6 @@ pub(super) fn empty_answer(query: &Query) -> Answer {
         Query::Commits { .. } | Query::CommitsAfter { .. } => Answer::Commits(Vec::new()),
         Query::Row(_) => Answer::Row(None),
         Query::Rows { .. } => Answer::Rows(Vec::new()),
+        Query::Times { .. } => Answer::Times(Vec::new()),
     }
 }

@@ -5,11 +5,12 @@
 //!
 //! Invariant: an attempt changes nothing but its own overlay, so it may be repeated at will.
 
+mod lines;
+
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::Serialize;
@@ -285,87 +286,6 @@ impl<'e> Access<'e> {
             self.cache.gaps.borrow_mut().note(view, after, first);
         }
         Ok(found)
-    }
-
-    /// The lines of the commits that hold these positions.
-    pub fn commits(&mut self, positions: &[u64]) -> Result<Vec<Rc<str>>, Stop> {
-        let in_memory = |position: u64| {
-            let index = self.unstored.partition_point(|commit| commit.last < position);
-            self.unstored.get(index).filter(|commit| commit.first <= position)
-        };
-        let stored: Vec<u64> =
-            positions.iter().copied().filter(|&p| in_memory(p).is_none()).collect();
-        let mut lines: &[String] = &[];
-        if !stored.is_empty() {
-            let query = Query::Commits { positions: stored };
-            match self.supplied.others.get(&query) {
-                Some(Answer::Commits(answer)) => lines = answer,
-                _ => {
-                    self.misses.insert(query);
-                    return Err(Stop::Miss);
-                }
-            }
-        }
-        let mut lines = lines.iter();
-        let missing = || Stop::Fault("the store gave fewer commits than were asked for".into());
-        positions
-            .iter()
-            .map(|&position| match in_memory(position) {
-                Some(commit) => Ok(commit.line.clone()),
-                None => lines.next().map(|line| Rc::from(line.as_str())).ok_or_else(missing),
-            })
-            .collect()
-    }
-
-    /// At most `limit` commits with a first position beyond (descending: below) `after`.
-    pub fn commits_after(
-        &mut self,
-        after: u64,
-        limit: u32,
-        descending: bool,
-    ) -> Result<Vec<Rc<str>>, Stop> {
-        let stored_head =
-            self.unstored.first().map_or(self.head, |commit| commit.first.saturating_sub(1));
-        let limit_lines = usize::try_from(limit).unwrap_or(usize::MAX);
-        let wanted = |commit: &&Unstored| {
-            if descending { commit.first < after } else { commit.first > after }
-        };
-        let mut memory: Vec<Rc<str>> =
-            self.unstored.iter().filter(wanted).map(|commit| commit.line.clone()).collect();
-        if descending {
-            memory.reverse();
-            if memory.len() >= limit_lines {
-                memory.truncate(limit_lines);
-                return Ok(memory);
-            }
-        }
-        let nothing_stored =
-            if descending { after <= 1 || stored_head == 0 } else { after >= stored_head };
-        let mut stored: Vec<Rc<str>> = Vec::new();
-        let mut complete = true;
-        if !nothing_stored {
-            let query = Query::CommitsAfter { after, limit, descending };
-            match self.supplied.others.get(&query) {
-                Some(Answer::Commits(lines)) => {
-                    stored = lines.iter().map(|line| Rc::from(line.as_str())).collect()
-                }
-                _ => {
-                    self.misses.insert(query);
-                    return Err(Stop::Miss);
-                }
-            }
-            // The store may stop at a page of bytes: what is in memory follows only its last commit.
-            let last = stored.last().and_then(|line| {
-                crate::commit::Commit::parse(line).ok().map(|c| c.last_position())
-            });
-            complete = descending || last.is_some_and(|last| last >= stored_head);
-        }
-        let (mut first, second) = if descending { (memory, stored) } else { (stored, memory) };
-        if complete {
-            first.extend(second);
-        }
-        first.truncate(limit_lines);
-        Ok(first)
     }
 }
 

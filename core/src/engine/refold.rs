@@ -15,7 +15,7 @@ use crate::decider::AnyAggregate;
 use crate::ids;
 use crate::limits::REFOLD_PAGE;
 use crate::protocol::Query;
-use crate::read::{Stop, with_records};
+use crate::read::{Stop, with_each};
 
 /// A state as of a version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,27 +181,21 @@ impl Refold {
         if positions.is_empty() {
             return Err(Stop::Fault("a stream ends before its version".into()));
         }
-        let lines = access.commits(&positions)?;
-        for (line, position) in lines.iter().zip(&positions) {
+        let lines = access.some_commits(&positions)?;
+        with_each(&lines, &positions, |record| {
             if self.version == self.goal {
-                break;
+                return Ok(());
             }
-            with_records(line, |record| {
-                if record.position == *position {
-                    let before = self.row.as_deref().map(StreamRow::read).transpose()?;
-                    let mut out = Vec::new();
-                    let start =
-                        engine.next_row(aggregate, before.as_ref(), record, false, &mut out)?;
-                    self.row = Some(out);
-                    self.position = record.position;
-                    // Nothing unblocks a stream further on.
-                    self.version = start.map_or(self.goal, |_| record.event.version);
-                    self.passed(own, stream);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
+            let before = self.row.as_deref().map(StreamRow::read).transpose()?;
+            let mut out = Vec::new();
+            let start = engine.next_row(aggregate, before.as_ref(), record, false, &mut out)?;
+            self.row = Some(out);
+            self.position = record.position;
+            // Nothing unblocks a stream further on.
+            self.version = start.map_or(self.goal, |_| record.event.version);
+            self.passed(own, stream);
+            Ok(())
+        })
     }
 
     /// Notes the row that is wanted, and from nothing each snapshot that is another one.

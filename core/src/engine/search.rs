@@ -186,17 +186,8 @@ fn bisect(
 /// The first position recorded at `time` or later; one beyond the head when there is none.
 pub fn first_position_at(access: &mut Access<'_>, time: Time) -> Result<u64, Stop> {
     bisect(access, |access, probes| {
-        let lines = access.commits(probes)?;
-        lines
-            .iter()
-            .map(|line| {
-                let commit = Commit::parse(line).ok();
-                let recorded = commit.and_then(|commit| Time::parse_iso(&commit.time));
-                recorded
-                    .map(|recorded| recorded < time)
-                    .ok_or_else(|| Stop::Fault("a stored commit can not be read".into()))
-            })
-            .collect()
+        let recorded = access.times(probes)?;
+        Ok(recorded.into_iter().map(|recorded| recorded < time).collect())
     })
 }
 

@@ -36,8 +36,9 @@ impl Supplied {
             (Query::Row(key), Answer::Row(_)) => views.find(&key.view).is_some(),
             (Query::Rows { .. }, Answer::Rows(_)) => true,
             (Query::Commits { positions }, Answer::Commits(lines)) => {
-                positions.len() == lines.len()
+                (1..=positions.len()).contains(&lines.len())
             }
+            (Query::Times { positions }, Answer::Times(times)) => positions.len() == times.len(),
             (Query::CommitsAfter { .. }, Answer::Commits(_)) => true,
             _ => false,
         };
@@ -69,6 +70,7 @@ impl Supplied {
 fn answer_bytes(answer: &Answer) -> usize {
     match answer {
         Answer::Commits(lines) => lines.iter().map(String::len).sum(),
+        Answer::Times(times) => times.len().saturating_mul(8),
         Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
         Answer::Rows(rows) => {
             rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()

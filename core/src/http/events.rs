@@ -19,13 +19,14 @@ use crate::engine::{
 };
 use crate::errors::{Code, Problem};
 use crate::ids;
-use crate::limits::{LIST_LIMIT_DEFAULT, PAGE_BYTES_MAX};
-use crate::read::{Stop, with_records};
+use crate::limits::{COMMIT_BYTES_MAX, LIST_LIMIT_DEFAULT, PAGE_BYTES_MAX, STAGE_READ_BYTES_MAX};
+use crate::read::{Stop, with_each, with_records};
 use crate::record::Record;
 use crate::time::Time;
 
-/// So many records are read from the log at first: the others as their length allows.
-const READ_POSITIONS: usize = 100;
+/// After so much of the log, one more read, a page and a commit at most, may be more than a list may
+/// take; some is left for indexes.
+const READ_BYTES_MAX: usize = STAGE_READ_BYTES_MAX - PAGE_BYTES_MAX - COMMIT_BYTES_MAX - (64 << 10);
 
 /// Which positions a list shows: `low <= p <= high`, in one direction.
 pub(super) struct Range {
@@ -268,17 +269,22 @@ pub(super) fn filtered(
     }
     let wanted = range.limit.saturating_add(1);
     let found = find_positions(access, terms, range.low, range.high, range.descending, wanted)?;
-    let mut rest = found.positions.as_slice();
+    let (mut rest, mut bytes) = (found.positions.as_slice(), 0_usize);
     while !rest.is_empty() && !list.more {
-        let (positions, lines) = read_some(access, &mut rest)?;
-        for (line, position) in lines.iter().zip(positions) {
-            with_records(line, |record| {
-                if record.position == *position {
-                    list.push(record, range.limit);
-                }
-                Ok(())
-            })?;
+        // What a page still may read is not known to be enough: the next one goes on from here.
+        if bytes > READ_BYTES_MAX {
+            list.more = true;
+            break;
         }
+        let lines = access.some_commits(rest)?;
+        // One that several share counts once.
+        let distinct = lines.chunk_by(Rc::ptr_eq).filter_map(|same| same.first());
+        bytes = distinct.fold(bytes, |bytes, line| bytes.saturating_add(line.len()));
+        with_each(&lines, rest, |record| {
+            list.push(record, range.limit);
+            Ok(())
+        })?;
+        rest = rest.get(lines.len()..).unwrap_or_default();
     }
     // The indexes were not looked through to their end: the next page goes on from there.
     if let Some(looked_to) = found.unfinished.filter(|_| !list.more) {
@@ -286,26 +292,4 @@ pub(super) fn filtered(
         list.last = Some(looked_to);
     }
     Ok(())
-}
-
-/// Reads lines for about as much as a page holds, and takes their positions off `rest`. What is
-/// missing ends the attempt here, before anything of it is rendered in vain.
-fn read_some<'p>(
-    access: &mut Access<'_>,
-    rest: &mut &'p [u64],
-) -> Result<(&'p [u64], Vec<Rc<str>>), Stop> {
-    let all = *rest;
-    let (mut lines, mut bytes, mut count) = (Vec::<Rc<str>>::new(), 0_usize, READ_POSITIONS);
-    while !rest.is_empty() && bytes < PAGE_BYTES_MAX {
-        let (positions, later) = rest.split_at(rest.len().min(count));
-        let read = access.commits(positions)?;
-        bytes = read.iter().fold(bytes, |bytes, line| bytes.saturating_add(line.len()));
-        lines.extend(read);
-        *rest = later;
-        // Lines are about alike: one more read is to fill the page.
-        let line_bytes = bytes.div_ceil(lines.len()).max(1);
-        count = PAGE_BYTES_MAX.saturating_sub(bytes).div_ceil(line_bytes).max(1);
-    }
-    let taken = all.get(..lines.len()).unwrap_or_default();
-    Ok((taken, lines))
 }

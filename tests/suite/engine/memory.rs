@@ -47,6 +47,7 @@ impl Store for Counting {
                     counts.bytes +=
                         rows.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() as u64;
                 }
+                Answer::Times(times) => counts.bytes += 8 * times.len() as u64,
                 Answer::Commits(lines) => {
                     counts.commits += lines.len() as u64;
                     counts.bytes += lines.iter().map(String::len).sum::<usize>() as u64;

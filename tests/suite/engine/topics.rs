@@ -141,3 +141,43 @@ fn rows_follow_from_the_log() {
     let mut again = Setup::default().open(kit::folded_again(bank.store(), &Setup::default()));
     assert_eq!(shown(&mut again), before);
 }
+
+/// Each of a thousand events is found through its commit, which has all of them and nearly 1 MB.
+#[test]
+fn a_commit_of_many_events_is_read_once_for_all_of_them() {
+    let mut bank = Setup::default().open(MemoryStore::default());
+    done(&mut bank, post("/topics", TOPIC));
+    let text = "x".repeat(900);
+    for batch in 0..12 {
+        let event = |n| {
+            let n = batch * 1_000 + n;
+            format!(r#"{{"topic":"t","type":"a","payload":{{"n":{n},"s":"{text}"}}}}"#)
+        };
+        let events: Vec<String> = (0..1_000).map(event).collect();
+        done(&mut bank, post("/events", &format!("[{}]", events.join(","))));
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    let store = bank.store().clone();
+    // Nothing of it is in memory now.
+    let mut bank = Setup::default().open(store);
+    let read = |bank: &mut Bank<MemoryStore>, target: &str| {
+        let found = value(bank, target);
+        let found = found.as_array().unwrap_or_else(|| panic!("{target}: {found}")).clone();
+        let number = |event: &Value| event["payload"]["n"].as_u64().expect("n");
+        (found.len(), found.first().map_or(0, number), found.last().map_or(0, number))
+    };
+    assert_eq!(read(&mut bank, "/topics/t/events"), (100, 0, 99));
+    assert_eq!(
+        read(&mut bank, "/topics/t/events?sinceEventId=t-2990&limit=20"),
+        (20, 2_990, 3_009)
+    );
+    assert_eq!(
+        read(&mut bank, "/topics/t/events?date=2026-01-01&sinceEventId=t-11950"),
+        (50, 11_950, 11_999)
+    );
+    // A page ends at 1 MB.
+    let (count, first, last) = read(&mut bank, "/topics/t/events?limit=1000");
+    assert!((700..1_000).contains(&count) && first == 0 && last + 1 == count as u64, "{count}");
+    let (status, body) = kit::run(&mut bank, get("/events/stream?type=a&order=desc&limit=1000"));
+    assert_eq!(status, 200, "{}", &body[..body.len().min(300)]);
+}

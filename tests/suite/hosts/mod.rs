@@ -6,7 +6,8 @@
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
 //! (calls to the outside), `sent` (killed around those), `trust` (over TLS), `beside` (reads and
-//! commands at once), `live` and `live_waits` (who follows), `large` (a partition that does not fit
+//! commands at once), `live` and `live_waits` (who follows), `topics` (large publications, and who
+//! listens in a terminal), `large` (a partition that does not fit
 //! in memory), `lss` (the file as any SQL tool sees it).
 
 mod load;
@@ -33,4 +34,5 @@ mod beside;
 mod live;
 mod live_waits;
 mod large;
+mod topics;
 mod lss;

@@ -333,6 +333,9 @@ fn answers_of_any_content_make_no_panic() {
                             .map(|_| (junk(&mut random), junk(&mut random)))
                             .collect(),
                     ),
+                    Query::Times { .. } => {
+                        Answer::Times(vec![Time(random.below(9) as u64); random.below(3)])
+                    }
                     Query::Commits { .. } | Query::CommitsAfter { .. } => {
                         let mut bytes = lines[0].clone().into_bytes();
                         let at = random.below(bytes.len());

@@ -1,0 +1,63 @@
+//! Commits that are asked for by positions: each line once, up to a page of them.
+//!
+//! Owns how positions become lines, for every store. A commit may hold a thousand positions and a
+//! megabyte: whoever asks for a list of them is to get it once. Refuses to know where blocks lie.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use super::sqlite::missing;
+use super::{StoreError, StoredBlock};
+use crate::chain;
+use crate::limits::PAGE_BYTES_MAX;
+use crate::time::Time;
+
+/// A commit's line, and the last position that it holds.
+pub(super) type Found = (String, u64);
+
+/// The commit of a block that holds a position.
+pub(super) fn in_block(block: Option<&StoredBlock>, position: u64) -> Result<Found, StoreError> {
+    let block = block.filter(|block| (block.first..=block.last).contains(&position));
+    let found = block.and_then(|block| {
+        let (line, next) = chain::line_and_next(&block.body, position)?;
+        Some((line.to_string(), next.map_or(block.last, |next| next.saturating_sub(1))))
+    });
+    found.ok_or_else(|| missing(position))
+}
+
+/// Their lines, in the order asked; see [`Query::Commits`](crate::protocol::Query::Commits).
+pub(super) fn lines_of(
+    positions: &[u64],
+    mut find: impl FnMut(u64) -> Result<Found, StoreError>,
+) -> Result<Vec<String>, StoreError> {
+    let mut lines = Vec::with_capacity(positions.len());
+    let (mut held, mut bytes) = (None, 0_usize);
+    for &position in positions {
+        if held.as_ref().is_some_and(|held: &RangeInclusive<u64>| held.contains(&position)) {
+            lines.push(String::new());
+            continue;
+        }
+        if bytes >= PAGE_BYTES_MAX {
+            break;
+        }
+        let (line, last) = find(position)?;
+        held = Some(chain::position(&line).unwrap_or(position)..=last);
+        bytes = bytes.saturating_add(line.len());
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// When they were recorded, in the order asked.
+pub(super) fn times_of(
+    positions: &[u64],
+    mut find: impl FnMut(u64) -> Result<Found, StoreError>,
+) -> Result<Vec<Time>, StoreError> {
+    let unreadable = |position| {
+        let detail = "the time of a commit can not be read".into();
+        StoreError::CorruptLog { position, detail }
+    };
+    let time = |&position| chain::time(&find(position)?.0).ok_or_else(|| unreadable(position));
+    positions.iter().map(time).collect()
+}
