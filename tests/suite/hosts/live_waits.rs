@@ -143,8 +143,9 @@ fn cut(kind: Kind, transport: Transport) {
     if transport == Transport::Ws {
         assert_eq!(end, Some(4008), "{kind:?}: after {positions} events");
     }
-    let rest = alive.up_to(last);
-    assert_eq!((rest.first(), rest.len() as u64), (Some(&(seen + 1)), last - seen));
+    // On a quick machine it has seen all of them by now.
+    let rest = if seen < last { alive.up_to(last) } else { Vec::new() };
+    assert_eq!(rest, (seen + 1..=last).collect::<Vec<_>>());
 }
 
 /// The native host counts them.
