@@ -11,12 +11,13 @@ use foldlog_core::driver::{Config, Partition, SqlStore, Store};
 use foldlog_core::protocol::Standing;
 
 use crate::cli::{Adopt, print};
+use crate::harness::fold;
+use crate::harness::replay::module;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
-use crate::replay::module;
+use crate::owner;
 use crate::sqlite::Connection;
 use crate::world::Machine;
-use crate::{fold, owner};
 
 /// Adopts it and prints the answer.
 pub fn run(adopt: &Adopt) -> Result<ExitCode, String> {

@@ -13,14 +13,13 @@
 //!   wasm_cache  owner
 //! ```
 //!
-//! `replay`, `verify` and `at` read a log (`source`), fold it (`fold`) and touch nothing; `lock` keeps
-//! a second writer out. `adopt` makes a log of elsewhere this host's.
+//! `harness` reads a log, folds it and touches nothing; `lock` keeps a second writer out. `adopt`
+//! makes a log of elsewhere this host's.
 //!
 //! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
 
 mod actor;
 mod adopt;
-mod at;
 mod attempts;
 mod bench;
 mod beside;
@@ -32,10 +31,10 @@ mod closed;
 #[cfg_attr(not(test), expect(dead_code, reason = "the dispatcher of consumers calls it"))]
 mod deliveries;
 mod directory;
-mod discard;
 mod ended;
 mod gate;
 mod guarded;
+mod harness;
 mod http;
 mod job;
 mod listen;
@@ -53,15 +52,7 @@ mod serve;
 mod sqlite;
 mod supervise;
 mod trust;
-mod replay;
-mod verify;
-mod fold;
-mod source;
 mod streams;
-mod rows;
-mod snapshots;
-mod digest;
-mod progress;
 mod json;
 mod wasm;
 mod wasm_cache;
@@ -74,6 +65,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Verb};
+use harness::{at, replay, verify};
 
 /// It could not be told whether something is wrong.
 const COULD_NOT_RUN: u8 = 2;

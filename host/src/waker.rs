@@ -17,9 +17,10 @@ use foldlog_core::ids::is_partition;
 use foldlog_core::time::Time;
 use rusqlite::Connection;
 
+use crate::harness::source;
 use crate::partitions::Partitions;
 use crate::world::Machine;
-use crate::{log, owner, source, sqlite};
+use crate::{log, owner, sqlite};
 
 /// When there is no room for a partition that falls due, it is tried again this much later.
 const NO_ROOM: Duration = Duration::from_millis(100);

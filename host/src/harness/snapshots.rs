@@ -9,7 +9,7 @@ use foldlog_core::driver::MemoryStore;
 use foldlog_core::engine::StreamRow;
 use foldlog_core::engine::snapshots::{Snapshot, taken_on_request};
 
-use crate::rows::{Rows, Wrong};
+use super::rows::{Rows, Wrong};
 
 /// Those of a partition, by the position that each is as of.
 #[derive(Debug, Default)]

@@ -12,11 +12,11 @@ use foldlog_core::commit::Commit;
 use foldlog_core::driver::{Config, MemoryStore, NOBODY, OwnedBody, OwnedRequest, Partition};
 use foldlog_core::time::Time;
 
+use super::fold;
+use super::replay::module;
+use super::source::{self, Source};
 use crate::cli::{At, print};
-use crate::fold;
 use crate::json::Object;
-use crate::replay::module;
-use crate::source::{self, Source};
 use crate::world::Machine;
 
 /// The last commit that counts.

@@ -11,7 +11,7 @@ use foldlog_core::protocol::View;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use crate::digest::counts;
+use super::digest::counts;
 
 /// Rows of a view by key.
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;

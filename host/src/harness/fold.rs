@@ -14,9 +14,9 @@ use foldlog_core::protocol::{Quarantine, Quarantined};
 use foldlog_core::settings::{HostKind, Settings};
 use rusqlite::Connection;
 
+use super::progress::Progress;
+use super::source::{self, Source};
 use crate::json::{Object, array};
-use crate::progress::Progress;
-use crate::source::{self, Source};
 use crate::wasm::{Instance, Module};
 
 /// Bytes of blocks that cross into the guest at a time.

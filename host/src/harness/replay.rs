@@ -8,11 +8,12 @@ use std::time::Instant;
 use foldlog_core::chain::hex;
 use foldlog_core::driver::MemoryStore;
 
+use super::source::Source;
+use super::{digest, fold};
 use crate::cli::{Replay, print};
 use crate::json::Object;
-use crate::source::Source;
+use crate::serve;
 use crate::wasm::{Bounds, Module};
-use crate::{digest, fold, serve};
 
 /// Folds it and prints the result; exit code 1 when the log is broken.
 pub fn run(replay: &Replay) -> Result<ExitCode, String> {

@@ -12,14 +12,14 @@ use foldlog_core::chain::hex;
 use foldlog_core::driver::{Bulk, MemoryStore, Progress};
 use foldlog_core::protocol::View;
 
+use super::discard;
+use super::fold::{self, Folded};
+use super::replay::module;
+use super::rows::{Stored, Wrong};
+use super::snapshots::Taken;
+use super::source::Source;
 use crate::cli::{Verify, print};
-use crate::discard;
-use crate::fold::{self, Folded};
 use crate::json::{Object, array};
-use crate::replay::module;
-use crate::rows::{Stored, Wrong};
-use crate::snapshots::Taken;
-use crate::source::Source;
 use crate::wasm::Module;
 
 /// How the views of automatic snapshots begin, one for each aggregate.

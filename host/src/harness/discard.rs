@@ -10,9 +10,9 @@ use foldlog_core::engine::snapshots::{Snapshot, taken_on_request, taken_row};
 use foldlog_core::protocol::View;
 use rusqlite::{Connection, params};
 
+use super::rows::{Rows, each};
+use super::snapshots::Taken;
 use crate::lock::Lock;
-use crate::rows::{Rows, each};
-use crate::snapshots::Taken;
 
 /// What is to be put in place of what is stored.
 #[derive(Debug)]
