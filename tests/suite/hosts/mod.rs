@@ -2,7 +2,7 @@
 //!
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
 //! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
-//! from elsewhere), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
+//! from elsewhere), `secrets` (what is kept beside a log), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
 //! (calls to the outside), `sent` (killed around those), `trust` (over TLS), `beside` (reads and
@@ -18,6 +18,7 @@ mod two;
 mod verify;
 
 mod adopt;
+mod secrets;
 mod at;
 
 mod faults;
