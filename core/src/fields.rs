@@ -52,6 +52,13 @@ pub enum FieldKind {
     },
     /// `true` or `false`.
     Flag,
+    /// An object of 1 to so many topics, each with the id of an event or null.
+    Places {
+        /// Most topics.
+        count_max: usize,
+    },
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A topic's name: `[a-z][a-z0-9._-]{0,63}`, not `evt`.
     Topic,
     /// A list of schemas, each with an event type. What is wrong within is for the decision to say.
@@ -137,6 +144,12 @@ impl<'a> Fields<'a> {
         token.and_then(ids).unwrap_or_default()
     }
 
+    /// The value of an object of topics; empty when it is not there.
+    pub fn places(&self, name: &str) -> Vec<(String, Option<String>)> {
+        let token = self.members.iter().find(|(n, _)| n == name).map(|(_, token)| *token);
+        token.and_then(places).unwrap_or_default()
+    }
+
     /// Whether a flag is there and set.
     pub fn flag(&self, name: &str) -> bool {
         self.members.iter().any(|(n, token)| n == name && *token == "true")
@@ -152,6 +165,15 @@ impl<'a> Fields<'a> {
 fn ids(token: &str) -> Option<Vec<String>> {
     let tokens = json::elements(token)?;
     tokens.into_iter().map(|token| json::string(token).map(Cow::into_owned)).collect()
+}
+
+fn places(token: &str) -> Option<Vec<(String, Option<String>)>> {
+    let one = |(topic, token): (Cow<'_, str>, &str)| {
+        let id = if token == "null" { None } else { Some(json::string(token)?.into_owned()) };
+        let fits = is_id(topic.strip_prefix('@').unwrap_or(&topic));
+        (fits && id.as_deref().is_none_or(is_id)).then(|| (topic.into_owned(), id))
+    };
+    json::members(token)?.into_iter().map(one).collect()
 }
 
 fn check(field: &Field, token: &str) -> Result<(), Problem> {
@@ -181,6 +203,10 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             (1..=count_max).contains(&all.len()) && all.iter().all(|text| is_email(text))
         }),
         FieldKind::Flag => matches!(token, "true" | "false"),
+        FieldKind::Places { count_max } => {
+            places(token).is_some_and(|all| (1..=count_max).contains(&all.len()))
+        }
+        FieldKind::OneOf(words) => json::string(token).is_some_and(|text| words.contains(&&*text)),
         FieldKind::Topic => json::string(token).is_some_and(|text| is_topic(&text)),
         FieldKind::Schemas => token.starts_with('['),
         FieldKind::Text { chars_max } => {
@@ -201,9 +227,10 @@ fn invalid(field: &Field) -> Problem {
         FieldKind::Text { chars_max } => chars_max as u64,
         FieldKind::Email => EMAIL_CHARS_MAX as u64,
         FieldKind::Emails { count_max } => count_max as u64,
+        FieldKind::Places { count_max } => count_max as u64,
+        FieldKind::Flag | FieldKind::OneOf(_) => return problem,
         FieldKind::Topic => TOPIC_CHARS_MAX as u64,
         FieldKind::Schemas => TOPIC_TYPES_MAX as u64,
-        FieldKind::Flag => return problem,
     };
     problem.number("limit", limit)
 }
@@ -244,6 +271,10 @@ fn expectation(kind: FieldKind) -> String {
             "a list of 1 to {count_max} email addresses, each of at most {EMAIL_CHARS_MAX} characters"
         ),
         FieldKind::Flag => "true or false".into(),
+        FieldKind::Places { count_max } => {
+            format!("an object of 1 to {count_max} topics, each with the id of an event or null")
+        }
+        FieldKind::OneOf(words) => format!("one of {}", words.join(", ")),
         FieldKind::Topic => format!(
             "a string of 1 to {TOPIC_CHARS_MAX} characters from a-z 0-9 . _ -, starting with a-z, other than evt"
         ),
@@ -275,6 +306,10 @@ pub fn schema(field: &Field) -> String {
             out.push_str(&format!("{{\"type\":\"array\",\"minItems\":1,\"maxItems\":{count_max},\"items\":{EMAIL_SCHEMA}}}"));
         }
         FieldKind::Flag => out.push_str("{\"type\":\"boolean\""),
+        FieldKind::Places { count_max } => out.push_str(&format!("{{\"type\":\"object\",\"minProperties\":1,\"maxProperties\":{count_max},\"propertyNames\":{{\"pattern\":\"^@?[A-Za-z0-9._:-]{{1,128}}$\"}},\"additionalProperties\":{{\"type\":[\"string\",\"null\"],\"pattern\":\"^[A-Za-z0-9._:-]{{1,128}}$\"}}")),
+        FieldKind::OneOf(words) => {
+            out.push_str(&format!("{{\"enum\":[\"{}\"]", words.join("\",\"")));
+        }
         FieldKind::Topic => out.push_str(
             "{\"type\":\"string\",\"pattern\":\"^[a-z][a-z0-9._-]{0,63}$\",\"not\":{\"const\":\"evt\"}",
         ),

@@ -5,6 +5,7 @@
 //!
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
+mod dispatch;
 mod fold;
 mod refold;
 mod wake;
@@ -12,7 +13,7 @@ mod wake;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -25,6 +26,7 @@ use crate::engine::{Engine, Missing, Proposal, Refold, Supplied};
 use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
+use crate::protocol::consumers::Dispatch;
 use crate::protocol::{
     ABI_VERSION, Answer as Supply, Description, EffectResult, Input, Kind, Op, Open, Outcome,
     Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
@@ -67,6 +69,7 @@ enum Staged {
     /// Whether it reads more than a stage may.
     Wake(Wake, bool),
     Result(EffectResult),
+    Dispatch(Dispatch),
 }
 
 #[derive(Debug)]
@@ -224,6 +227,7 @@ impl Opened {
         let what = match &input.what {
             What::Wake(wake) => Ok(Staged::Wake(wake.clone(), false)),
             What::Result(result) => Ok(Staged::Result(result.clone())),
+            What::Dispatch(dispatch) => Ok(Staged::Dispatch(dispatch.clone())),
             What::Request(request) => {
                 let (partition, max) = (self.engine.partition(), self.body_bytes_max);
                 let kind = if request.method == "POST" { Kind::Rejected } else { Kind::Read };
@@ -259,6 +263,7 @@ impl Opened {
         let parsed = match &staging.what {
             Staged::Request(parsed) => parsed,
             Staged::Wake(..) | Staged::Result(_) => return self.continue_wake(routes, staging),
+            Staged::Dispatch(_) => return self.continue_dispatch(routes, staging),
         };
         let access = self.engine.access(&staging.supplied);
         let (stamp, process) = (&staging.stamp, &staging.process);
@@ -280,6 +285,7 @@ impl Opened {
             }
         };
         let wake = proposal.as_ref().is_some_and(Proposal::wakes);
+        let (consumers, topics) = of_consumers(proposal.as_ref());
         let proposed = proposal.as_ref().map(Proposal::last);
         let rows_alone = proposal.as_ref().is_some_and(Proposal::is_rows_alone);
         self.proposal = proposal;
@@ -291,6 +297,7 @@ impl Opened {
         let mut outcome = outcome(&self.engine, answer, kind, proposed, due);
         outcome.behind |= self.rebuild.is_some();
         outcome.wake = wake;
+        (outcome.consumers, outcome.topics) = (consumers, topics);
         done(outcome)
     }
 
@@ -345,6 +352,13 @@ fn done(outcome: Outcome) -> Answered {
     encode(&StageStep::Done(Box::new(outcome)))
 }
 
+/// What dispatchers want to know of a proposal.
+fn of_consumers(proposal: Option<&Proposal>) -> (bool, Vec<String>) {
+    proposal.map_or_else(Default::default, |proposal| {
+        (proposal.changes_consumers(), proposal.topics().to_vec())
+    })
+}
+
 fn outcome(
     engine: &Engine,
     answer: Answer,
@@ -352,7 +366,7 @@ fn outcome(
     proposed: Option<u64>,
     checkpoint_due: bool,
 ) -> Outcome {
-    let Answer { response, holes, export, ownership, listing, import, live } = answer;
+    let Answer { response, holes, export, ownership, listing, import, live, secret } = answer;
     let behind = engine.slices_due(engine.head().position);
     let (wake, wake_at, passed, effects) = (false, None, None, Vec::new());
     Outcome {
@@ -371,5 +385,9 @@ fn outcome(
         listing,
         import,
         live,
+        secret,
+        dispatched: None,
+        consumers: false,
+        topics: Vec::new(),
     }
 }

@@ -19,6 +19,18 @@ pub const EFFECT_ERROR_CHARS_MAX: usize = 500;
 pub const REPLY_BYTES_MAX: usize = 64 * 1024;
 /// Characters of such an answer that are told with a failure.
 pub const REPLY_SHOWN_CHARS_MAX: usize = 200;
+/// Consumers of a partition.
+pub const CONSUMERS_MAX: u64 = 1_000;
+/// Topics of a consumer.
+pub const CONSUMER_TOPICS_MAX: usize = 100;
+/// Earlier secrets of a consumer that go on to sign for a day.
+pub const CONSUMER_KEYS_MAX: usize = 4;
+/// Characters of a consumer's callback.
+pub const CALLBACK_CHARS_MAX: usize = 2_048;
+/// Events of one delivery.
+pub const DELIVERY_EVENTS_MAX: u32 = 100;
+/// Attempts at a delivery; when the last one fails its consumer is removed.
+pub const DELIVERY_ATTEMPTS_MAX: u32 = 10;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.

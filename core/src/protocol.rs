@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 mod bytes;
+pub mod consumers;
 mod stage;
 
 pub use stage::*;
@@ -231,6 +232,8 @@ pub struct Opened {
     pub incarnation: [u8; 16],
     /// Up to there, something waits for a wake.
     pub waits: bool,
+    /// Up to there, there are consumers.
+    pub consumers: bool,
 }
 
 /// Stored commits to take in, in order, without gaps.
@@ -256,6 +259,8 @@ pub enum FoldStep {
         incarnation: [u8; 16],
         /// Something waits for a wake.
         waits: bool,
+        /// There are consumers.
+        consumers: bool,
     },
     /// The cache filled up half-way: take a checkpoint, then [`Op::Supply`] nothing to go on.
     CheckpointDue,

@@ -173,6 +173,8 @@ impl Actor {
         }
         if let Some(open) = state {
             open.live.effects_given_up();
+            open.live.deliveries_given_up();
+            open.live.save_places();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Attempts at effects that are under way: what a partition's thread does not wait for.
 //!
-//! Owns how effects are made natively: each call is a task of the runtime, and what it came to lies
+//! Owns how effects and deliveries are made natively: each call is a task of the runtime, and what it came to lies
 //! in a box that the thread empties when it is nudged. Refuses to know when an effect is due and
 //! what its end leads to: the driver and the guest do.
 //!
@@ -12,27 +12,37 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use foldlog_core::driver::senders::{LOGGED, Outgoing, Plan, SENDGRID_API_KEY, plan};
+use foldlog_core::driver::{CameTo, DeliveryCall};
 use foldlog_core::protocol::EffectCall;
 use foldlog_core::settings::{Secret, Settings};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::actor::Message;
+use crate::deliveries::{Deliveries, Delivery, Undelivered};
 use crate::log;
 use crate::outgoing::Client;
 
-/// What a host makes effects with; clones share the connections.
+/// What is said of an attempt whose task ended without saying anything.
+const BROKE_OFF: &str = "the attempt broke off";
+
+/// What a host makes effects and deliveries with; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Sender {
     runtime: Handle,
     client: Client,
+    deliveries: Deliveries,
     settings: Arc<Settings>,
 }
 
 impl Sender {
     /// Calls run on this runtime.
-    pub const fn new(runtime: Handle, client: Client, settings: Arc<Settings>) -> Self {
-        Self { runtime, client, settings }
+    pub fn new(
+        runtime: Handle,
+        (client, deliveries): (Client, Deliveries),
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self { runtime, client, deliveries, settings }
     }
 
     /// The secret of this name.
@@ -43,13 +53,23 @@ impl Sender {
 
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// First position of the commit that asked for it.
-    pub position: u64,
-    /// Which of that commit's reactions.
-    pub n: u32,
-    /// How it was done, or why not.
-    pub came_to: Result<&'static str, String>,
+pub enum Ended {
+    /// Of an effect.
+    Effect {
+        /// First position of the commit that asked for it.
+        position: u64,
+        /// Which of that commit's reactions.
+        n: u32,
+        /// How it was done, or why not.
+        came_to: Result<&'static str, String>,
+    },
+    /// Of a delivery to a consumer.
+    Delivery {
+        /// Its number.
+        id: u64,
+        /// Whether it was accepted, or why not.
+        came_to: CameTo,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -104,23 +124,51 @@ impl Attempts {
         };
         let (position, n) = (effect.position, effect.n);
         self.running += 1;
-        self.ends.lock().push(Ended { position, n, came_to });
+        self.ends.lock().push(Ended::Effect { position, n, came_to });
+    }
+
+    /// Begins to make a delivery; none begins when the partition closes.
+    pub fn deliver(&mut self, call: DeliveryCall) {
+        if self.closing {
+            return;
+        }
+        let id = call.id;
+        let broke_off = CameTo::Failed(BROKE_OFF.to_string());
+        let attempt = self.attempt(Ended::Delivery { id, came_to: broke_off });
+        let deliveries = self.sender.deliveries.clone();
+        let deadline = Duration::from_millis(self.sender.settings.effect_deadline_ms);
+        let DeliveryCall { url, headers, body, .. } = call;
+        let delivery = Delivery { url, headers, body: body.into() };
+        let task = async move {
+            let came_to = match deliveries.deliver(delivery, deadline).await {
+                // Where it leads inside it does so the next time too.
+                Err(Undelivered::Forbidden(why)) => CameTo::Gone(why),
+                Err(Undelivered::Failed(why)) => CameTo::of(Err(why)),
+                Ok(()) => CameTo::Accepted,
+            };
+            attempt.end(Ended::Delivery { id, came_to });
+        };
+        self.tasks.spawn_on(task, &self.sender.runtime);
+    }
+
+    /// One more is under way.
+    fn attempt(&mut self, broke_off: Ended) -> Attempt {
+        self.running += 1;
+        let ended = Some(broke_off);
+        Attempt { ended, ends: self.ends.clone(), nudge: self.nudge.clone() }
     }
 
     fn send(&mut self, effect: &EffectCall, call: Outgoing) {
-        self.running += 1;
-        let attempt = Attempt {
-            which: (effect.position, effect.n),
-            came_to: Some(Err("the attempt broke off".to_string())),
-            ends: self.ends.clone(),
-            nudge: self.nudge.clone(),
-        };
+        let (position, n) = (effect.position, effect.n);
+        let broke_off = Err(BROKE_OFF.to_string());
+        let attempt = self.attempt(Ended::Effect { position, n, came_to: broke_off });
         let secret = call.bearer.and_then(|name| self.sender.secret(name));
         let (client, detail) = (self.sender.client.clone(), call.detail);
         let deadline = Duration::from_millis(self.sender.settings.effect_deadline_ms);
         let task = async move {
             let sent = client.send(call, secret.as_ref(), deadline).await;
-            attempt.end(sent.map(|()| detail));
+            let came_to = sent.map(|()| detail);
+            attempt.end(Ended::Effect { position, n, came_to });
         };
         self.tasks.spawn_on(task, &self.sender.runtime);
     }
@@ -158,23 +206,21 @@ impl Attempts {
 
 /// One attempt, which tells its end when it is dropped: by a panic too.
 struct Attempt {
-    which: (u64, u32),
-    came_to: Option<Result<&'static str, String>>,
+    ended: Option<Ended>,
     ends: Arc<Ends>,
     nudge: Weak<SyncSender<Message>>,
 }
 
 impl Attempt {
-    fn end(mut self, came_to: Result<&'static str, String>) {
-        self.came_to = Some(came_to);
+    fn end(mut self, ended: Ended) {
+        self.ended = Some(ended);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let Some(came_to) = self.came_to.take() else { return };
-        let (position, n) = self.which;
-        self.ends.lock().push(Ended { position, n, came_to });
+        let Some(ended) = self.ended.take() else { return };
+        self.ends.lock().push(ended);
         self.ends.one_more.notify_all();
         // A full inbox is one that is read: its thread looks into the box after that.
         if let Some(inbox) = self.nudge.upgrade() {

@@ -28,7 +28,6 @@ mod body;
 mod cli;
 mod clock;
 mod closed;
-#[cfg_attr(not(test), expect(dead_code, reason = "the dispatcher of consumers calls it"))]
 mod deliveries;
 mod directory;
 mod ended;
@@ -43,6 +42,7 @@ mod live;
 mod lock;
 mod log;
 mod metrics;
+mod notes;
 mod open;
 mod outgoing;
 mod owner;

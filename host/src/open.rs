@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::actor::Actor;
 use crate::attempts::{Attempts, Ended};
 use crate::gate::Gated;
+use crate::notes;
 use crate::owner;
 use crate::sqlite::Connection;
 use crate::wasm::Module;
@@ -33,6 +34,7 @@ pub fn config(name: &str, incarnation: [u8; 16], settings: &Settings) -> Config 
         tail_events_max: settings.tail_events_max,
         batch_commands_max: usize::try_from(settings.batch_commands_max).unwrap_or(1),
         effects_in_flight_max: settings.effects_in_flight_max,
+        secret: settings.secret.clone(),
         test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
     }
 }
@@ -48,7 +50,9 @@ pub struct Open {
     pub processed: u64,
     /// See `processed`.
     pub rejected: u64,
-    /// The effects that it makes.
+    /// Its name.
+    partition: String,
+    /// The effects and deliveries that it makes.
     attempts: Attempts,
     /// Answers that wait for those.
     answers: Vec<Answer>,
@@ -70,7 +74,8 @@ impl Open {
         live.continues(processed, rejected);
         let attempts = Attempts::new(actor.sender.clone(), actor.nudge.clone(), &actor.name);
         let (held_told, answers) = (false, Vec::new());
-        Ok(Self { live, held_told, processed, rejected, attempts, answers })
+        let partition = actor.name.clone();
+        Ok(Self { live, held_told, processed, rejected, partition, attempts, answers })
     }
 
     /// Begins to make the effects that are due. True when some of them ended at once.
@@ -78,6 +83,10 @@ impl Open {
         for effect in self.live.take_effects() {
             self.attempts.begin(&effect);
         }
+        for delivery in self.live.take_deliveries() {
+            self.attempts.deliver(delivery);
+        }
+        self.live.take_notes().iter().for_each(|note| notes::write(&self.partition, note));
         self.take_ended()
     }
 
@@ -85,8 +94,13 @@ impl Open {
     pub fn take_ended(&mut self) -> bool {
         let ended = self.attempts.take();
         let any = !ended.is_empty();
-        for Ended { position, n, came_to } in ended {
-            self.live.effect_ended((position, n), came_to);
+        for ended in ended {
+            match ended {
+                Ended::Effect { position, n, came_to } => {
+                    self.live.effect_ended((position, n), came_to);
+                }
+                Ended::Delivery { id, came_to } => self.live.delivery_ended(id, came_to),
+            }
         }
         any
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::attempts::Sender;
 use crate::cli::{Serve, print};
+use crate::deliveries::Deliveries;
 use crate::http::Server;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
@@ -41,7 +42,9 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     let bounds =
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
     let module = load(serve.guest.as_deref(), bounds)?;
-    let client = Client::new(trust::tls(trust::file().as_deref())?);
+    let trusted = trust::tls(trust::file().as_deref())?;
+    let deliveries = Deliveries::new(trusted.clone(), settings.allow_private_callbacks);
+    let client = Client::new(trusted);
     let guest = hex(&module.digest());
     more_files();
     let metrics = Arc::new(Metrics::new());
@@ -51,7 +54,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
-    let sender = Sender::new(runtime.handle().clone(), client, settings.clone());
+    let sender = Sender::new(runtime.handle().clone(), (client, deliveries), settings.clone());
     let partitions =
         Partitions::new(data.clone(), module, settings.clone(), metrics.clone(), sender);
     let partitions = Arc::new(partitions);

@@ -40,6 +40,9 @@ impl Kind {
     pub const PROCESSES: [Self; 2] = [Self::Native, Self::Worker];
 }
 
+/// What hosts with test stamps make consumers' keys from.
+pub const SECRET: &str = "a-secret-of-tests-alone";
+
 /// What a host is started with.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -72,9 +75,10 @@ impl Setup {
         }
     }
 
-    /// With stamps that follow from the log.
+    /// With stamps that follow from the log, and a secret that all of them have.
     pub fn stamped(kind: Kind) -> Self {
-        Self { stamps: Some("seed".into()), ..Self::new(kind) }
+        let environment = vec![("FOLDLOG_SECRET", SECRET.to_string())];
+        Self { stamps: Some("seed".into()), environment, ..Self::new(kind) }
     }
 
     /// Adds a setting.

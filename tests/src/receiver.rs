@@ -36,6 +36,8 @@ pub struct Heard {
     pub line: String,
     /// The value of `Authorization`.
     pub authorization: String,
+    /// `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+    pub signed: [String; 3],
     /// Its body.
     pub body: String,
 }
@@ -256,7 +258,8 @@ pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Heard>> {
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let (mut length, mut authorization) = (0, String::new());
+    let (mut length, mut authorization, mut signed) =
+        (0, String::new(), [const { String::new() }; 3]);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
@@ -264,11 +267,15 @@ pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Heard>> {
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().unwrap_or(0),
             "authorization" => authorization = value.trim().to_string(),
+            "webhook-id" => signed[0] = value.trim().to_string(),
+            "webhook-timestamp" => signed[1] = value.trim().to_string(),
+            "webhook-signature" => signed[2] = value.trim().to_string(),
             _ => {}
         }
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let line = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    Ok(Some(Heard { line, authorization, body: String::from_utf8_lossy(&body).into_owned() }))
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Ok(Some(Heard { line, authorization, signed, body }))
 }

@@ -51,7 +51,7 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 13, "blocks for a running host");
+    assert_eq!(run, 14, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,
@@ -67,6 +67,7 @@ fn the_readme_does_what_it_says() {
         "clean",
         r#""partition":"copy","position":"#,
         r#""complete":true"#,
+        r#""secret":"whsec_"#,
     ] {
         assert!(output.contains(expected), "{expected} is missing from:\n{output}");
     }

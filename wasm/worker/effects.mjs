@@ -32,6 +32,13 @@ export async function make(env, call, { effectMs, replyBytesMax }) {
   }
 }
 
+// The same of what `take_deliveries` gives, for `delivery_ended`.
+export async function deliver(env, [, url, headers, body], bounds) {
+  const call = [0, 0, "", undefined, "POST", url, headers, undefined, body];
+  const [, status, reply, why] = await make(env, call, bounds);
+  return [status, reply, why];
+}
+
 class Late extends Error {}
 
 // The secret joins the request here, and nowhere else.

@@ -6,7 +6,7 @@
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
 import { DurableObject } from "cloudflare:workers";
 import { directory, partitions } from "./directory.mjs";
-import { make } from "./effects.mjs";
+import { deliver, make } from "./effects.mjs";
 import guest from "./guest.wasm";
 import {
   badHost, isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
@@ -172,8 +172,11 @@ export class Partition extends DurableObject {
   }
 
   async #settled() {
-    while (this.#attempts.size > 0) await Promise.all(this.#attempts);
-    await this.#work();
+    do {
+      await Promise.all(this.#attempts);
+      // What ended may lead to more.
+      await this.#work();
+    } while (this.#attempts.size > 0);
   }
 
   #inTime({ method, since, answer }) {
@@ -196,6 +199,10 @@ export class Partition extends DurableObject {
       const attempt = this.#attempt(call).finally(() => this.#attempts.delete(attempt));
       this.#attempts.add(attempt);
     }
+    for (const call of this.#rust((shim) => shim.take_deliveries())) {
+      const attempt = this.#delivery(call).finally(() => this.#attempts.delete(attempt));
+      this.#attempts.add(attempt);
+    }
   }
 
   // Calls under way. Nothing waits for them: what they came to is an input like any other.
@@ -208,6 +215,17 @@ export class Partition extends DurableObject {
       return; // Told already. The effect is still due, and found so by whoever wakes the partition.
     }
     this.#work();
+  }
+
+  // The same for a delivery: its consumer gets it again from whoever wakes the partition.
+  async #delivery(call) {
+    const ended = await deliver(this.env, call, limits(this.env));
+    try {
+      this.#rust((shim) => shim.delivery_ended(call[0], ...ended));
+      this.#work();
+    } catch {
+      // Told already.
+    }
   }
 
   // Never throws: what is wrong with one answer is no one else's loss.
@@ -294,10 +312,26 @@ export class Partition extends DurableObject {
   // waits for its end, which keeps the object alive meanwhile.
   #working = null;
   #work() {
-    if (this.#working === null && this.#workDue() !== undefined) {
+    if (this.#working !== null) {
+      // What is due now does not wait for what is due later.
+      if (this.#resume !== undefined && this.#workDue() === 0) this.#resume();
+    } else if (this.#workDue() !== undefined) {
       this.#working = this.#runWork().finally(() => (this.#working = null));
     }
     return this.#working;
+  }
+
+  #resume; // Ends the pause under way.
+  async #pause(ms) {
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#resume = () => {
+        clearTimeout(timer);
+        this.#resume = undefined;
+        setTimeout(resolve, 0);
+      };
+    });
+    this.#resume = undefined;
   }
 
   // Milliseconds, or nothing: also when the module has to start afresh, which is told already.
@@ -313,7 +347,7 @@ export class Partition extends DurableObject {
     for (let n = 0; n < TURNS_MAX; n += 1) {
       const wait = this.#workDue();
       if (wait === undefined) return;
-      await new Promise((resolve) => setTimeout(resolve, wait));
+      await this.#pause(wait);
       try {
         this.#rust((shim) => shim.work());
         this.#afterTurn();

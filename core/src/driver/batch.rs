@@ -15,6 +15,7 @@ use super::wakes::Wakes;
 use super::{OwnedRequest, Partition, Reply, Spawn, Store, StoreError};
 use crate::engine::trapped_reaction;
 use crate::errors::Code;
+use crate::protocol::consumers::Dispatch;
 use crate::protocol::{EffectResult, Input, Outcome, Stamp, What};
 
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
@@ -39,6 +40,8 @@ pub(super) enum Asked {
         /// How often it trapped.
         traps: u8,
     },
+    /// What the log is to tell of a consumer.
+    Dispatch(Dispatch),
 }
 
 impl Waiting {
@@ -66,6 +69,7 @@ impl Waiting {
             Asked::Result { result, traps } => {
                 What::Result(EffectResult { trapped: *traps >= TRAPS_MAX, ..result.clone() })
             }
+            Asked::Dispatch(dispatch) => What::Dispatch(dispatch.clone()),
         }
     }
 }
@@ -125,6 +129,15 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 self.wakes.stopped(result);
             }
         }
+    }
+
+    /// Records what there is to tell of consumers; false when some of it could not be.
+    pub(super) fn run_dispatches(&mut self, all: Vec<Dispatch>) -> bool {
+        let inputs = all.into_iter().map(Asked::Dispatch);
+        let mut waiting = inputs.map(Waiting::new).collect();
+        self.run_all(&mut waiting);
+        let status = |input: &Waiting| input.reply.as_ref().map(|reply| reply.response.status);
+        waiting.iter().all(|input| status(input) == Some(200))
     }
 
     fn run_all(&mut self, waiting: &mut Vec<Waiting>) {
@@ -195,7 +208,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 return false;
             }
             Asked::Result { .. } => self.wake_failed(),
-            Asked::Request(_) => {}
+            Asked::Request(_) | Asked::Dispatch(_) => {}
         }
         input.reply = Some(problem);
         true
@@ -231,7 +244,10 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 continue;
             }
             let started = self.world.micros();
-            let process = self.process_at(started);
+            let process = match &input.what {
+                Asked::Request(request) if request.tells_of_deliveries() => self.process(),
+                _ => self.process_at(started),
+            };
             let Some(live) = self.live.as_mut() else { return Pass::Again };
             let next = live.head.position.saturating_add(1);
             let stamp = match (&self.config.test_stamps, input.stamp) {

@@ -5,6 +5,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::settings::Secret;
+
 /// A value bound to or read from a statement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlValue {
@@ -47,5 +49,9 @@ pub trait Sqlite {
     /// Keeps, outside of the tables, that the host may act for this incarnation.
     fn own(&mut self, _incarnation: &[u8; 16]) -> Result<(), SqlError> {
         Ok(())
+    }
+    /// What the keys of consumers are made from, where it is kept beside the tables.
+    fn secret(&mut self) -> Option<Secret> {
+        None
     }
 }

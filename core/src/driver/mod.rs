@@ -19,6 +19,8 @@ mod bulk;
 mod call;
 mod checkpoint;
 mod connection;
+mod deliveries;
+mod dispatch;
 mod hashes;
 mod import;
 mod leftovers;
@@ -50,6 +52,8 @@ use alloc::vec::Vec;
 
 pub use bulk::{Bulk, describe, quarantine_of, same_target};
 pub use connection::{SqlError, SqlValue, Sqlite};
+pub use deliveries::DeliveryCall;
+pub use dispatch::{CameTo, Note};
 pub use import::{Feed, Step};
 pub use leftovers::{Importing, Progress};
 pub use linked::Linked;
@@ -67,6 +71,7 @@ pub use throttle::Throttle;
 pub use crate::chain::StoredBlock;
 use crate::chain::{self, Chain, Hash, NO_HASH};
 use crate::protocol::{Answer, Op, Query, RowChange, View};
+use crate::settings::Secret;
 use crate::time::Time;
 
 /// One instance of the guest. Dropping it frees its memory.
@@ -121,6 +126,11 @@ pub trait Store {
     /// write. A store whose logs are never moved keeps nothing.
     fn own(&mut self, _incarnation: &[u8; 16]) -> Result<(), StoreError> {
         Ok(())
+    }
+    /// What the keys of consumers are made from, where it is kept beside the log. Asked for when
+    /// there is one.
+    fn secret(&mut self) -> Option<Secret> {
+        None
     }
 }
 

@@ -79,8 +79,8 @@ pub(super) fn open<S: Spawn>(
     let opened: Opened = call(&mut guest, Op::Open, &open)?;
     head.checkpoint = opened.fold_after;
     let changed = head.position > head.checkpoint;
-    let Opened { behind, incarnation, waits, .. } = opened;
-    Ok((Live { guest, head, changed, behind, incarnation, waits }, opened))
+    let Opened { behind, incarnation, waits, consumers, .. } = opened;
+    Ok((Live { guest, head, changed, behind, incarnation, waits, consumers }, opened))
 }
 
 /// The stored lines between a checkpoint and a head.

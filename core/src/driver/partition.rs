@@ -39,6 +39,8 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Effects that the host attempts at a time.
     pub effects_in_flight_max: u32,
+    /// What consumers' keys are made from; where it is not set, the store keeps it.
+    pub secret: Option<crate::settings::Secret>,
     /// Stamps that follow from the log, for tests.
     pub test_stamps: Option<TestStamps>,
 }
@@ -71,6 +73,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) failures: Vec<String>,
     pub(super) slices: super::rebuild::Slices,
     pub(super) wakes: super::wakes::Wakes,
+    pub(super) deliveries: super::deliveries::Deliveries,
     pub(super) trouble: Option<super::Trouble>,
     /// Something was stored since that.
     pub(super) stored: bool,
@@ -96,6 +99,8 @@ pub(super) struct Live<G> {
     pub(super) incarnation: [u8; 16],
     /// Something waits for a wake.
     pub(super) waits: bool,
+    /// There were consumers when it was opened.
+    pub(super) consumers: bool,
 }
 
 /// Why an operation of the driver did not finish.
@@ -139,6 +144,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn new(spawn: S, store: T, mut world: W, config: Config) -> Self {
         let process = Process { host: config.host.to_string(), ..Process::default() };
         let started_micros = world.micros();
+        let deliveries = super::deliveries::Deliveries::new(config.effects_in_flight_max);
         Self {
             spawn,
             store,
@@ -152,6 +158,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             failures: Vec::new(),
             slices: super::rebuild::Slices::default(),
             wakes: super::wakes::Wakes::default(),
+            deliveries,
             trouble: None,
             stored: false,
             failed: 0,
@@ -175,6 +182,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 Ok(live) => {
                     let head = live.head;
                     self.wakes.opened(live.waits);
+                    self.deliveries.opened(live.consumers);
                     self.live = Some(live);
                     return Ok(head);
                 }
@@ -234,7 +242,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     /// What this process would tell of itself now.
     pub fn process(&mut self) -> Process {
         let now = self.world.micros();
-        self.process_at(now)
+        let (dispatchers, retrying) = self.deliveries.told();
+        Process { dispatchers, retrying, ..self.process_at(now) }
     }
 
     pub(super) fn process_at(&self, micros: u64) -> Process {
@@ -328,8 +337,9 @@ pub(super) fn fold_blocks<G: Guest, T: Store>(
                 store_rows_alone(live, store)?;
                 Vec::new()
             }
-            FoldStep::Done { position, checkpoint_due, incarnation, waits } => {
+            FoldStep::Done { position, checkpoint_due, incarnation, waits, consumers } => {
                 (live.incarnation, live.waits) = (incarnation, waits);
+                live.consumers = consumers;
                 if checkpoint_due {
                     store_rows_alone(live, store)?;
                 }

@@ -90,10 +90,19 @@ impl OwnedRequest {
         self.is_read() && self.path().trim_matches('/') == "health"
     }
 
+    /// Whether it may ask what becomes of deliveries.
+    pub(super) fn tells_of_deliveries(&self) -> bool {
+        let hidden = self.path().contains("/.") || self.path().contains('%');
+        hidden || matches!(self.subject(), "health" | "consumers")
+    }
+
     /// Whether it may ask for much of log and rows: all reads but those that tell of the process.
     pub fn is_long_read(&self) -> bool {
         matches!(self.method.as_str(), "GET" | "HEAD" | PAGE)
-            && !matches!(self.subject(), "" | "health" | "log" | "partitions" | "openapi.json")
+            && !matches!(
+                self.subject(),
+                "" | "health" | "log" | "partitions" | "openapi.json" | "consumers"
+            )
     }
 
     /// Whether it may ask how far projections are.

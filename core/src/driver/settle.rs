@@ -54,9 +54,11 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 self.wakes.done();
             }
             self.wakes.stored(&mut outcome.effects);
+            self.deliveries.stored(outcome);
             let store = &mut self.store;
             let genesis = || store.tail().ok().and_then(|tail| tail.genesis);
             let mut reply = Reply::settled(outcome, &hashes, to, genesis);
+            self.fill_secret(outcome, &mut reply.response);
             if let Some(asked) = outcome.import.take() {
                 match self.begin_import(asked) {
                     Ok(token) => reply.import = Some(token),

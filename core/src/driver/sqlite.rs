@@ -19,6 +19,7 @@ use super::schema::*;
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
+use crate::settings::Secret;
 use write::{store_blocks, store_rows};
 
 /// The view and key of the checkpoint row.
@@ -284,6 +285,10 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
     fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), StoreError> {
         self.connection.own(incarnation).map_err(write_error)
+    }
+
+    fn secret(&mut self) -> Option<Secret> {
+        self.connection.secret()
     }
 
     fn erase_rows(&mut self) -> Result<(), StoreError> {

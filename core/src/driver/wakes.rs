@@ -119,7 +119,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn work_due(&mut self) -> Option<u64> {
         let result = (!self.wakes.results.is_empty()).then_some(0);
         let (wake, slice) = (self.wake_due(), self.slices_due());
-        result.into_iter().chain(wake).chain(slice).min()
+        let delivery = self.deliveries_due();
+        result.into_iter().chain(wake).chain(slice).chain(delivery).min()
     }
 
     /// Effects to attempt now, each once; the host tells of every one how that ended.
@@ -155,7 +156,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn next_due(&mut self) -> Option<Time> {
         let result = (!self.wakes.results.is_empty()).then_some(0);
         let (wake, slice) = (self.wake_in(), self.slices_due());
-        let micros = result.into_iter().chain(wake).chain(slice).min()?;
+        let delivery = self.deliveries_due();
+        let micros = result.into_iter().chain(wake).chain(slice).chain(delivery).min()?;
         Some(self.world.clock().after_ms(micros.div_ceil(1_000)))
     }
 
@@ -165,6 +167,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             Some("the system's own commands can not be done; they are tried again")
         } else if self.slices.failures > 1 {
             Some("rows of projections can not be built; it is tried again")
+        } else if self.deliveries.is_stuck() {
+            Some("events can not be delivered to consumers; it is tried again")
         } else {
             None
         }
@@ -184,6 +188,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             self.run_results(results);
         } else if self.wake_due() == Some(0) {
             self.run_wakes(self.timers_run());
+        } else if self.deliveries_turn() {
+            self.deliver();
         } else if self.slices_due() == Some(0) {
             return self.slice();
         }
@@ -293,6 +299,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 self.run_wakes(true);
             }
             self.all_slices();
+            self.deliver_for_test();
             if !self.wakes.due || self.wakes.failures > 0 {
                 break;
             }

@@ -11,7 +11,7 @@ use alloc::vec;
 use super::Engine;
 use super::access::Access;
 use super::apply::{self, FoldStop, Taken};
-use super::propose::Proposal;
+use super::proposal::Proposal;
 use super::react::Reacting;
 use super::refold::Missing;
 use crate::chain::unhex;

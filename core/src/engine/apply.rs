@@ -55,6 +55,16 @@ impl Taken {
     pub(super) const fn changes_pending(&self) -> bool {
         self.folded.pending.any
     }
+
+    /// Whether consumers come, go or change.
+    pub(super) const fn changes_consumers(&self) -> bool {
+        self.folded.consumers.1
+    }
+
+    /// The topics that get events, when there are consumers.
+    pub(super) fn topics(&self) -> &[String] {
+        &self.folded.topics
+    }
 }
 
 /// A name to count under: the registry's own where it knows it, so that counting copies nothing.
@@ -79,6 +89,10 @@ pub struct Folded {
     pub(super) incarnation: Option<[u8; 16]>,
     /// Pending rows that came and went.
     pub(super) pending: pending::Change,
+    /// Consumers that came, less those that went; and whether any of them changed.
+    pub(super) consumers: (i64, bool),
+    /// Topics that get events, when there are consumers.
+    pub(super) topics: Vec<String>,
 }
 
 impl Folded {
@@ -281,6 +295,7 @@ impl Engine {
         self.head.due_now = self.head.due_now.saturating_add_signed(folded.pending.now);
         self.head.timers = self.head.timers.saturating_add_signed(folded.pending.timers);
         self.head.effects = self.head.effects.saturating_add_signed(folded.pending.effects);
+        self.head.consumers = self.head.consumers.saturating_add_signed(folded.consumers.0);
         if let Some(guest) = folded.guest.take() {
             self.head.guest = guest;
         }

@@ -105,6 +105,9 @@ impl Engine {
         let genesis = self.genesis_line(now);
         let settings_differ = genesis.is_none() && self.head.settings != self.settings;
         let guest_differs = genesis.is_none() && self.head.guest != self.guest;
+        // Of what a client asks the system for, only what makes it safe to repeat.
+        let told = input.cause.is_none() || metadata.key.is_some();
+        let commanded = told && !input.command.name.is_empty();
         let mut commit = Commit {
             position: self.head.position.saturating_add(1),
             time: Cow::Owned(now.to_iso()),
@@ -117,8 +120,7 @@ impl Engine {
             entropy: made.entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
             settings: settings_differ.then_some(self.settings.as_str()),
             guest: guest_differs.then_some(Cow::Borrowed(self.guest.as_str())),
-            // Of what a client asks the system for, only what makes it safe to repeat.
-            command: (input.cause.is_none() || metadata.key.is_some()).then(|| self.command(input)),
+            command: commanded.then(|| self.command(input)),
             cause: input.cause.map(|caused| caused.cause.clone()),
             events,
             reactions: None,

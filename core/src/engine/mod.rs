@@ -16,6 +16,7 @@ mod apply;
 mod build;
 mod cache;
 mod checkpoint;
+pub mod consumers;
 mod gaps;
 mod generations;
 mod keys;
@@ -24,6 +25,7 @@ pub mod outbox;
 mod overlay;
 mod pending;
 pub mod postings;
+mod proposal;
 mod propose;
 mod publish;
 mod react;
@@ -53,8 +55,9 @@ pub use access::{Access, Unstored};
 pub use apply::FoldStop;
 pub use cache::ViewId;
 pub use open::{OpenError, Resting, resting};
+pub use proposal::Proposal;
 pub use propose::{
-    Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, Proposal, answered,
+    Answered, AnsweredEvent, CommandInput, Decided, Metadata, Preconditions, answered,
 };
 pub use publish::Published;
 pub use react::LIST_PARTITION;
@@ -165,6 +168,8 @@ pub struct Head {
     pub timers: u64,
     /// Effects that did not come to an end yet.
     pub effects: u64,
+    /// Consumers that are registered.
+    pub consumers: u64,
 }
 
 impl Head {

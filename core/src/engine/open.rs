@@ -41,7 +41,7 @@ pub(super) struct Checkpoint {
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
-pub(super) const CHECKPOINT_VERSION: u8 = 9;
+pub(super) const CHECKPOINT_VERSION: u8 = 10;
 
 impl Engine {
     /// Opens a partition's log, up to its checkpoint.
@@ -110,8 +110,10 @@ impl Engine {
         let behind = engine.slices_due(fold_after);
         let serving = engine.views.serving(fold_after);
         let incarnation = engine.head.incarnation;
-        let waits = engine.head.waits();
-        Ok((engine, Opened { fold_after, rows_usable, behind, serving, incarnation, waits }))
+        let (waits, consumers) = (engine.head.waits(), engine.head.consumers > 0);
+        let opened =
+            Opened { fold_after, rows_usable, behind, serving, incarnation, waits, consumers };
+        Ok((engine, opened))
     }
 }
 
@@ -141,7 +143,9 @@ pub fn resting(bytes: &[u8]) -> Option<Resting> {
     let behind = |state: &ViewState| {
         state.building.is_some() || (state.position < head.position && !state.stopped)
     };
-    let now = head.due_now > 0 || !garbage.is_empty() || views.iter().any(behind);
+    // Whether deliveries wait is not looked for: opening it tells.
+    let now =
+        head.due_now > 0 || head.consumers > 0 || !garbage.is_empty() || views.iter().any(behind);
     let view = |name: &str| {
         let state = views.iter().find(|state| state.name == name)?;
         Some(View { name: state.name.clone(), generation: state.generation })

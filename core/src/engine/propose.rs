@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use super::access::Access;
 use super::apply::{self, FoldStop, Taken};
 use super::build::{Built, Made};
+use super::proposal::Proposal;
 use super::refold::Missing;
 use super::snapshots::{self, Snapshot};
 use super::streams::StreamRow;
@@ -116,33 +117,6 @@ pub struct AnsweredEvent {
     pub version: u64,
     /// Its position.
     pub position: u64,
-}
-
-/// A commit that is decided, but not taken in; or rows alone, which belong to no commit.
-#[derive(Debug)]
-pub struct Proposal {
-    pub(super) first: u64,
-    pub(super) last: u64,
-    /// Empty when it is rows alone.
-    pub(super) line: String,
-    pub(super) taken: Taken,
-}
-
-impl Proposal {
-    /// Position of its last event.
-    pub const fn last(&self) -> u64 {
-        self.last
-    }
-
-    /// It opens or closes what process managers asked for: something may be due then.
-    pub const fn wakes(&self) -> bool {
-        self.taken.changes_pending()
-    }
-
-    /// It changes rows and not the log: a checkpoint stores it.
-    pub const fn is_rows_alone(&self) -> bool {
-        self.line.is_empty()
-    }
 }
 
 /// What became of a command.
@@ -353,7 +327,7 @@ impl From<Decided> for Verdict {
 }
 
 /// The precondition that does not hold, if any.
-fn unmet(input: &CommandInput<'_>, version: u64) -> Option<Problem> {
+pub(super) fn unmet(input: &CommandInput<'_>, version: u64) -> Option<Problem> {
     let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
     let problem = |detail: String| {
         Problem::new(Code::PreconditionFailed, detail).number("currentVersion", version)

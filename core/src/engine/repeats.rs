@@ -64,7 +64,7 @@ pub(super) fn miscounted(ids: &[impl Sized], events: usize) -> Option<Problem> {
 
 impl Engine {
     /// The earlier outcome of the same command, or why it can not be repeated.
-    pub(super) fn repeated(
+    pub(crate) fn repeated(
         &self,
         access: &mut Access<'_>,
         input: &CommandInput<'_>,

@@ -33,10 +33,13 @@ use crate::record::{first_event_id, made_id};
 use crate::time::Time;
 
 /// Streams of the system, as the parts of the engine that place events know aggregates.
-static SYSTEM_STREAM: AggregateSpec = AggregateSpec::of_system(SYSTEM, "~system");
+pub(super) static SYSTEM_STREAM: AggregateSpec = AggregateSpec::of_system(SYSTEM, "~system");
 
 /// What a client can ask the system for; the log has it of those who gave an idempotency key.
 static COMMAND: CommandSpec = CommandSpec::internal("RetryEffect", "");
+
+/// What nobody commanded.
+pub(super) static NO_COMMAND: CommandSpec = CommandSpec::internal("", "");
 
 /// What the system tells in a stream of its own.
 #[derive(Clone, Debug)]
@@ -77,6 +80,7 @@ pub(super) fn asked<T>(
             (None, event) => event.map(|event| made_id(event, at)),
         },
         traceparent: commit.traceparent.as_deref().map(ToString::to_string),
+        hops: commit.hops,
         ..Metadata::default()
     };
     Ok((read(reaction)?, metadata))
@@ -318,6 +322,18 @@ fn came_to(
 }
 
 impl Engine {
+    /// Whether consumers may be called in networks that are not public.
+    pub fn allows_private_callbacks(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Known {
+            #[serde(default)]
+            allow_private_callbacks: bool,
+        }
+        let known = serde_json::from_str::<Known>(&self.settings);
+        known.is_ok_and(|known| known.allow_private_callbacks)
+    }
+
     /// The longest wait after the first attempt at an effect of this kind.
     fn first_wait_ms(&self, kind: &str) -> u64 {
         #[derive(serde::Deserialize)]

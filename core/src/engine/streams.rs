@@ -21,7 +21,7 @@ use super::cache::ViewId;
 use super::refold::Wanted;
 use super::snapshots::{self, Policy};
 use super::views::{AHEAD, POSTINGS, STREAMS};
-use super::{Doing, Engine, adopt, doing, done, postings};
+use super::{Doing, Engine, adopt, consumers, doing, done, postings};
 use crate::commit::Event;
 use crate::decider::AnyAggregate;
 use crate::errors::{Code, Problem};
@@ -275,6 +275,13 @@ impl Engine {
         }
         if known.is_none() {
             folded.incarnation = adopt::adopted(record)?.or(folded.incarnation);
+            consumers::fold(access, record, folded)?;
+        }
+        if self.head.consumers > 0 {
+            let topic = consumers::topic_of(record);
+            if !folded.topics.contains(&topic) {
+                folded.topics.push(topic);
+            }
         }
         if self.serves(self.view_of(known)) {
             self.fold_stream(access, record, known, (folded.policy(self), staged))

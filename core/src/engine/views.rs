@@ -31,20 +31,26 @@ pub const TAKEN: ViewId = 3;
 pub const PENDING: ViewId = 4;
 /// Effects that were asked for, and how far each has got.
 pub const OUTBOX: ViewId = 5;
+/// Who is called about the events of which topics.
+pub const CONSUMERS: ViewId = 6;
+/// How far deliveries have got: the driver's rows, not made by the fold. Outside the digest.
+pub const CURSORS: ViewId = 7;
 /// Versions of streams whose type the registry does not know.
-pub const STREAMS: ViewId = 6;
+pub const STREAMS: ViewId = 8;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 7;
+const AGGREGATES: ViewId = 9;
 /// States of streams ahead of a generation that is being built. Never stored.
 pub const AHEAD: ViewId = ViewId::MAX;
 
-const OWN: [(&str, u32); 6] = [
+const OWN: [(&str, u32); 8] = [
     ("postings", 1),
     ("idempotency", 1),
     ("~faults", 1),
     ("~snapshots-taken", 1),
     ("pending", 1),
     ("outbox", 1),
+    ("consumers", 1),
+    ("~cursors", 1),
 ];
 
 /// What a view's rows are made from.
@@ -63,6 +69,11 @@ pub enum Kind {
 /// Name of one of the engine's own views.
 pub fn name(view: ViewId) -> &'static str {
     OWN.get(usize::from(view)).map_or("", |(name, _)| name)
+}
+
+/// Generation of one of the engine's own views.
+pub fn generation(view: ViewId) -> u32 {
+    OWN.get(usize::from(view)).map_or(0, |(_, revision)| revision.saturating_mul(2))
 }
 
 /// What the checkpoint keeps of a view.

@@ -106,6 +106,7 @@ impl Opened {
             checkpoint_due: self.engine.checkpoint_due(),
             incarnation: self.engine.head().incarnation,
             waits: self.engine.head().waits(),
+            consumers: self.engine.consumers() > 0,
         };
         encode(&step)
     }

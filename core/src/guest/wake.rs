@@ -24,7 +24,9 @@ impl Opened {
                 self.engine.wake(supplied, &engine::Wake { stamp, wake, too_much })
             }
             Staged::Result(result) => self.engine.effect_result(supplied, stamp, result),
-            Staged::Request(_) => return refuse(RefusalReason::OutOfOrder, "a client's request"),
+            Staged::Request(_) | Staged::Dispatch(_) => {
+                return refuse(RefusalReason::OutOfOrder, "neither a wake nor a result");
+            }
         };
         let woken = match woken {
             Err(missing) => {
@@ -36,6 +38,11 @@ impl Opened {
             }
             Ok(woken) => woken,
         };
+        self.woken(woken)
+    }
+
+    /// Tells what became of something that the system itself wanted.
+    pub(super) fn woken(&mut self, woken: Woken) -> Answered {
         let mut told = nothing(self);
         match woken {
             Woken::Idle { next, effects } => (told.wake_at, told.effects) = (next, effects),
@@ -45,6 +52,7 @@ impl Opened {
                 told.proposed = Some(proposal.last());
                 told.wake = true;
                 told.checkpoint_due = self.engine.checkpoint_due();
+                (told.consumers, told.topics) = super::of_consumers(Some(&proposal));
                 self.proposal = Some(*proposal);
             }
         }
@@ -58,13 +66,13 @@ impl Staging {
         let trapped = match &mut self.what {
             Staged::Wake(_, too_much) => too_much,
             Staged::Result(result) => &mut result.trapped,
-            Staged::Request(_) => return false,
+            Staged::Request(_) | Staged::Dispatch(_) => return false,
         };
         !core::mem::replace(trapped, true)
     }
 }
 
-fn nothing(open: &Opened) -> Outcome {
+pub(super) fn nothing(open: &Opened) -> Outcome {
     let answer = Answer::json(String::new());
     outcome(&open.engine, answer, Kind::System, None, false)
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
+use crate::protocol::consumers::SecretHole;
 use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Live, Ownership, Response};
 
 /// An answer on its way out.
@@ -29,12 +30,15 @@ pub struct Answer {
     pub import: Option<ImportPart>,
     /// The body is followed by events, those to come as well.
     pub live: Option<Live>,
+    /// Where the host writes a consumer's secret.
+    pub secret: Option<SecretHole>,
 }
 
 impl Answer {
     const fn of(response: Response) -> Self {
         let (export, ownership, listing, import, live) = (None, None, None, None, None);
-        Self { response, holes: Vec::new(), export, ownership, listing, import, live }
+        let holes = Vec::new();
+        Self { response, holes, export, ownership, listing, import, live, secret: None }
     }
 
     /// An error.
@@ -59,6 +63,11 @@ impl Answer {
         let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
         let response = Response { status: 304, headers, body: Vec::new() };
         Self::of(response)
+    }
+
+    /// No body, and so no type of one.
+    pub const fn empty() -> Self {
+        Self::of(Response { status: 204, headers: Vec::new(), body: Vec::new() })
     }
 
     /// 101: the connection goes on as a WebSocket.

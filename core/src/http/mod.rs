@@ -10,6 +10,8 @@
 mod answer;
 mod body;
 mod commands;
+mod consumers;
+mod delivered;
 mod effects;
 mod events;
 mod headers;
@@ -32,11 +34,12 @@ mod topics;
 mod tests;
 
 pub use answer::Answer;
+pub use delivered::page as topic_page;
 pub use import::{is_import, not_empty, too_large};
 pub use live::PAGE;
 pub use publish::body_bytes_max;
 pub use request::{Parsed, parse, partition_of};
-pub use routes::{Action, Route, table};
+pub use routes::{Action, Of, Route, table};
 
 use alloc::string::String;
 
@@ -91,6 +94,9 @@ pub fn handle(
         Action::RetryEffect => return effects::retry(engine, access, parsed, stamp, process),
         Action::Publish => return publish::publish(engine, access, parsed, stamp),
         Action::LogImport => return Ok(import::begin(engine, parsed)),
+        Action::Consumers(of) if of != Of::List => {
+            return consumers::decide(engine, access, (of, parsed), stamp);
+        }
         _ => {}
     }
     let answer = match parsed.action {
@@ -107,6 +113,7 @@ pub fn handle(
         Action::Topic => topics::one(engine, &mut access, parsed),
         Action::TopicEvents => topics::events(engine, &mut access, parsed),
         Action::Effects => effects::list(&mut access, parsed, process),
+        Action::Consumers(_) => consumers::list(&mut access, parsed, process),
         Action::Partitions => Ok(partitions::list(parsed)),
         Action::Projections => projections::list(engine, &mut access),
         Action::Projection => projections::one(engine, &mut access, parsed),

@@ -4,6 +4,7 @@
 //! that are no domain's own. What a route takes and refuses comes from the table, the registry and
 //! the error codes, so it can not differ from what they do.
 
+mod consumers;
 mod topics;
 
 use alloc::collections::BTreeMap;
@@ -13,8 +14,10 @@ use alloc::vec::Vec;
 
 use super::answer::Answer;
 use super::commands;
+use super::consumers::REGISTER_FIELDS;
 use super::routes::{
-    Action, COMMAND_ERRORS, Param, ParamKind, READ_ERRORS, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS,
+    Action, COMMAND_ERRORS, Of, Param, ParamKind, READ_ERRORS, REBUILD_FIELDS, Route,
+    SNAPSHOT_FIELDS,
 };
 use super::shown::{CLOUD_EVENT, CLOUD_EVENTS};
 use crate::decider::{AggregateSpec, CommandKind, CommandSpec};
@@ -66,6 +69,8 @@ pub fn answer(registry: &Registry, routes: &[Route]) -> Answer {
         out.push('}');
     }
     out.push_str("},\"components\":{\"schemas\":{");
+    out.push_str(consumers::SCHEMAS);
+    out.push(',');
     out.push_str(&SCHEMAS.replacen("\"allowed\":", &format!("{},\"allowed\":", topics::ERRORS), 1));
     for aggregate in registry.aggregates.iter().map(|a| a.spec()) {
         out.push_str(&format!(
@@ -125,7 +130,7 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
     }
     params.extend(route.params.iter().map(query_param));
     match route.action {
-        Action::Command { .. } => {
+        Action::Command { .. } | Action::Consumers(Of::Register | Of::Remove | Of::Rotate) => {
             params.extend(COMMAND_HEADERS.iter().map(|(name, doc)| header_param(name, doc)))
         }
         Action::Publish => {
@@ -153,6 +158,8 @@ fn push_operation(out: &mut String, registry: &Registry, route: &Route) {
         Action::Resume | Action::RetryEffect => push_body(out, &[], &[]),
         Action::Command { .. } => push_body(out, &route.fields(), fields::COMMON),
         Action::Rebuild => push_body(out, REBUILD_FIELDS, &[]),
+        Action::Consumers(Of::Register) => push_body(out, REGISTER_FIELDS, fields::COMMON),
+        Action::Consumers(Of::Remove | Of::Rotate) => push_body(out, &[], fields::COMMON),
         Action::Publish => topics::push_body(out),
         Action::LogImport => out.push_str(
             r#","requestBody":{"required":false,"content":{"application/x-ndjson":{"schema":{"type":"string"}}}}"#,
@@ -231,6 +238,7 @@ fn success(registry: &Registry, route: &Route) -> (&'static str, String) {
         Action::RetryEffect => (json, named("Effect")),
         Action::Live { .. } => ("text/event-stream", "{\"type\":\"string\"}".into()),
         Action::Effects => (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("Effect"))),
+        Action::Consumers(of) => (json, consumers::answer(of)),
         Action::Partitions => (json, r#"{"type":"array","items":{"type":"object","required":["name"],"additionalProperties":false,"properties":{"name":{"type":"string","pattern":"^[a-z0-9][a-z0-9-]{0,62}$"}}}}"#.into()),
         Action::Projections => {
             (json, format!("{{\"type\":\"array\",\"items\":{}}}", named("ProjectionStatus")))
@@ -311,6 +319,7 @@ fn push_success(out: &mut String, registry: &Registry, route: &Route) {
         Action::EventById | Action::EventStream | Action::EventsOf { .. } => {
             push_events(out, route, &schema)
         }
+        Action::Consumers(of) if of != Of::List => consumers::push_success(out, of, &content),
         Action::Publish => out.push_str(&format!(
             "\"201\":{{\"description\":\"Published\",\"headers\":{{\"Foldlog-Position\":{string},\"Foldlog-Hash\":{string},\"Idempotency-Replayed\":{string}}},{content}}}"
         )),
@@ -343,12 +352,14 @@ fn push_events(out: &mut String, route: &Route, schema: &str) {
 
 /// Errors by status, each naming its codes.
 fn push_errors(out: &mut String, route: &Route) {
-    let general =
-        if matches!(route.action, Action::Command { .. } | Action::Rebuild | Action::Publish) {
-            COMMAND_ERRORS
-        } else {
-            READ_ERRORS
-        };
+    let changes = matches!(
+        route.action,
+        Action::Command { .. }
+            | Action::Rebuild
+            | Action::Publish
+            | Action::Consumers(Of::Register | Of::Remove | Of::Rotate)
+    );
+    let general = if changes { COMMAND_ERRORS } else { READ_ERRORS };
     // Whoever wants a stream's state is told of events that this module can not read.
     let of_state: &[Code] = match route.action {
         Action::Command { .. } | Action::Query { .. } | Action::TakeSnapshot { .. } => {

@@ -7,7 +7,7 @@
 use alloc::format;
 
 use super::answer::Answer;
-use super::routes::Action;
+use super::routes::{Action, Of};
 use super::{Handled, read};
 use crate::chain::{HASH_HOLE, hex};
 use crate::engine::{Access, Engine, Missing};
@@ -23,6 +23,7 @@ pub fn refusal(action: Action, process: &Process) -> Option<Problem> {
             | Action::TakeSnapshot { .. }
             | Action::Rebuild
             | Action::RetryEffect
+            | Action::Consumers(Of::Register | Of::Remove | Of::Rotate)
             | Action::Publish
     );
     match process.standing {

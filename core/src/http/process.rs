@@ -41,7 +41,14 @@ pub fn health(engine: &Engine, access: &mut Access<'_>, process: &Process) -> Re
         }
         body.push(']');
     }
-    body.push_str(",\"consumers\":0,\"runningDispatchers\":[],\"partition\":");
+    body.push_str(&format!(",\"consumers\":{},\"runningDispatchers\":[", engine.consumers()));
+    for (index, topic) in process.dispatchers.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        push_string(&mut body, topic);
+    }
+    body.push_str("],\"partition\":");
     push_string(&mut body, engine.partition());
     body.push_str(&format!(",\"position\":{position},\"hash\":\""));
     let offset = body.len();

@@ -16,7 +16,7 @@ pub(super) use super::headers::{Headers, versions};
 use super::live::Start;
 use super::matching::{Matched, find};
 use super::publish::Given;
-use super::routes::{self, Action, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
+use super::routes::{self, Action, Of, ParamKind, REBUILD_FIELDS, Route, SNAPSHOT_FIELDS};
 use super::shown::{self, CLOUD_EVENT, CLOUD_EVENTS, Form};
 use crate::decider::{AggregateSpec, CommandSpec};
 use crate::engine::{Metadata, Preconditions};
@@ -123,6 +123,15 @@ fn take_rest(
                 return Err(problem.text("field", "eventIds"));
             }
             parsed.id = fields.text("name").map(Cow::into_owned).unwrap_or_default();
+        }
+        Action::Consumers(of) if of != Of::List => {
+            let empty = matches!(request.body, Body::Whole([]));
+            let body = match empty && super::consumers::takes_no_fields(of) {
+                true => None,
+                false => Some(parse_body(&headers, request.body, body_bytes_max)?),
+            };
+            let from = (&headers, request.fingerprint);
+            super::consumers::parse(of, from, body, parsed)?;
         }
         Action::Publish => {
             super::commands::check_headers(&headers, request.fingerprint, parsed)?;

@@ -4,6 +4,7 @@
 //! Query parameters are in `params`; what domains have, by the registry, is in `domains`: no
 //! domain's route is written here.
 
+mod consumers;
 mod domains;
 mod params;
 
@@ -15,6 +16,7 @@ use crate::decider::{AggregateSpec, CommandSpec, Serves};
 use crate::errors::Code;
 use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
+pub use consumers::Of;
 use params::{
     AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, LIVE_PARAMS, STREAM_PARAMS,
     TOPIC_EVENTS_PARAMS,
@@ -24,7 +26,7 @@ pub use params::{Param, ParamKind, travels};
 /// One way to address the system.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// `GET` or `POST`. `HEAD` goes where `GET` goes.
+    /// `GET`, `POST` or `DELETE`. `HEAD` goes where `GET` goes.
     pub method: &'static str,
     /// The path, parameters in braces: `/queries/account/{id}`.
     pub path: String,
@@ -92,6 +94,8 @@ pub enum Action {
     Effects,
     /// Has an outside call be attempted anew.
     RetryEffect,
+    /// Does something with consumers.
+    Consumers(Of),
     /// Publishes events to topics.
     Publish,
     /// Shows a topic.
@@ -376,6 +380,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
     changing(&mut routes);
+    routes.extend(consumers::all());
     routes
 }
 

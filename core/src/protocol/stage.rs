@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Query;
+use super::consumers::{Dispatch, Dispatched, SecretHole};
 use crate::time::Time;
 
 /// Time and entropy of one input, made by the host in one place.
@@ -40,6 +41,8 @@ pub enum What<'a> {
     Wake(Wake),
     /// The host, that attempted an effect.
     Result(EffectResult),
+    /// The driver, that delivers events to consumers.
+    Dispatch(Dispatch),
 }
 
 /// Do the system command that is due first, if one is; else tell which effects are.
@@ -157,6 +160,10 @@ pub struct Process {
     pub restarts: u64,
     /// What does not work although the guest does, for `GET /health`.
     pub trouble: Option<String>,
+    /// Topics of which events are being delivered, or are about to be.
+    pub dispatchers: Vec<String>,
+    /// Consumers that did not take a delivery and are tried again.
+    pub retrying: Vec<String>,
 }
 
 /// What a host may do with a log.
@@ -222,6 +229,14 @@ pub struct Outcome {
     pub import: Option<ImportPart>,
     /// The body is followed by events, those to come as well.
     pub live: Option<Live>,
+    /// Where in the body the host writes a consumer's secret.
+    pub secret: Option<SecretHole>,
+    /// What the driver asked of consumers.
+    pub dispatched: Option<Dispatched>,
+    /// Consumers come, go or change by what it proposes.
+    pub consumers: bool,
+    /// Topics that get events by what it proposes, as far as consumers could want to know.
+    pub topics: Vec<String>,
 }
 
 /// How an answer goes on that follows the log.

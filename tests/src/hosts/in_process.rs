@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use foldlog_core::chain::sha256;
 use foldlog_core::driver::senders::LOGGED;
 use foldlog_core::driver::{
-    Config, Feed, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Spawn, Step, Store,
-    TestStamps, Trap, World, test_entropy,
+    CameTo, Config, Feed, MemoryStore, OwnedBody, OwnedRequest, Partition, Reply, Spawn, Step,
+    Store, TestStamps, Trap, World, test_entropy,
 };
 use foldlog_core::guest::Guest;
 use foldlog_core::http::is_import;
@@ -19,11 +19,14 @@ use foldlog_core::limits::IMPORT_BYTES_MAX;
 use foldlog_core::process::EMAIL;
 use foldlog_core::protocol::{EffectCall, OpenSettings, Response};
 use foldlog_core::registry::Registry;
+use foldlog_core::settings::Secret;
 use foldlog_core::time::Time;
 
 use crate::client::{Answer, Request};
 use crate::scratch::{built, root};
 
+/// Turns of the system's own work after calls ended.
+const TURNS_MAX: usize = 1_000;
 /// What a body may have on all hosts.
 pub const BODY_BYTES_MAX: usize = 256 << 10;
 
@@ -142,15 +145,21 @@ impl InProcess {
     }
 }
 
-/// Makes what effects a test's wake asked for.
+/// Makes what effects and deliveries a test's wake asked for; consumers take everything.
 fn make_effects(partition: &mut Partition<Linked, MemoryStore, Still>) {
     loop {
-        let due = partition.take_effects();
-        if due.is_empty() {
+        let (due, deliveries) = (partition.take_effects(), partition.take_deliveries());
+        if due.is_empty() && deliveries.is_empty() {
             return;
         }
         due.iter().for_each(|effect| ended(partition, effect));
-        partition.work();
+        deliveries.iter().for_each(|call| partition.delivery_ended(call.id, CameTo::Accepted));
+        for _ in 0..TURNS_MAX {
+            if partition.work_due() != Some(0) {
+                break;
+            }
+            partition.work();
+        }
     }
 }
 
@@ -231,6 +240,7 @@ fn config(partition: &str, seed: &str) -> Config {
         tail_events_max: 10_000,
         batch_commands_max: 100,
         effects_in_flight_max: 64,
+        secret: Secret::new(super::SECRET),
         test_stamps: Some(TestStamps { seed: seed.into(), offset_ms: 0 }),
     }
 }

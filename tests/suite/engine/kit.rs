@@ -13,6 +13,7 @@ use foldlog_core::driver::{
 };
 use foldlog_core::protocol::OpenSettings;
 use foldlog_core::registry::Registry;
+use foldlog_core::settings::Secret;
 use foldlog_core::time::Time;
 
 /// 2026-01-01T00:00:00.000Z.
@@ -95,6 +96,7 @@ impl Setup {
             tail_events_max: self.tail_events_max,
             batch_commands_max: 100,
             effects_in_flight_max: 64,
+            secret: Secret::new("a-secret-of-tests-alone"),
             test_stamps: self.test_stamps.then(|| TestStamps { seed: "seed".into(), offset_ms: 0 }),
         }
     }

@@ -5,6 +5,7 @@
 
 mod crash;
 mod archives;
+mod consumers;
 mod effects;
 mod faults;
 mod import;

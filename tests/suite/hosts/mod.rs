@@ -28,6 +28,7 @@ mod partitions;
 mod sick;
 mod wakes;
 mod emails;
+mod consumers;
 mod sent;
 mod trust;
 

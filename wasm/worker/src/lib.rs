@@ -24,6 +24,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod deliveries;
 mod effects;
 mod export;
 mod guest;
@@ -93,6 +94,7 @@ struct Ready {
     batch_commands_max: usize,
     effect_deadline_ms: u64,
     mail: Mail,
+    allow_private_callbacks: bool,
 }
 
 #[wasm_bindgen]
@@ -288,6 +290,9 @@ impl Shim {
             let more = if left_out > 0 { format!(" ({left_out} left out)") } else { String::new() };
             log_error("failure", &self.name, &format!("{detail}{more}"));
         }
+        for note in ready.partition.take_notes() {
+            deliveries::tell(&self.name, &note);
+        }
         let ran = ready.partition.take_ran();
         // While it is left alone nothing is run that could tell that it works again.
         if ran.trouble.is_some() || !self.supervision.closed(now) {
@@ -323,11 +328,14 @@ impl Ready {
             tail_events_max: settings.tail_events_max,
             batch_commands_max,
             effects_in_flight_max: settings.effects_in_flight_max,
+            // The object's own, where none is set, is made with its log: the store has it then.
+            secret: settings.secret.clone(),
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),
         };
         let partition = Partition::new(guest, store, Platform::new(), config);
+        let allow_private_callbacks = settings.allow_private_callbacks;
         let Settings { effect_deadline_ms, mail, .. } = settings;
-        Self { partition, batch_commands_max, effect_deadline_ms, mail }
+        Self { partition, batch_commands_max, effect_deadline_ms, mail, allow_private_callbacks }
     }
 
     fn run(&mut self, mut waiting: Vec<OwnedRequest>) -> Vec<Reply> {

@@ -14,7 +14,7 @@ use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
-use crate::platform::{Sql, Storage, message_of, now_ms};
+use crate::platform::{Sql, Storage, log_error, message_of, now_ms};
 use crate::secret;
 
 /// Bytes of one row. The local runtime would take more than production does.
@@ -124,6 +124,11 @@ impl Sqlite for Connection {
         let done = put.and_then(|()| secret::of(&self.storage, self.secret.as_ref()).map(drop));
         self.failed |= done.is_err();
         done
+    }
+
+    fn secret(&mut self) -> Option<Secret> {
+        let found = secret::of(&self.storage, self.secret.as_ref());
+        found.map_err(|error| log_error("secret", "", &format!("{error:?}"))).ok()
     }
 
     fn transaction(
