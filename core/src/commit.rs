@@ -42,6 +42,8 @@ pub struct Commit<'a> {
     pub causation_id: Option<Cow<'a, str>>,
     /// W3C trace context.
     pub traceparent: Option<Cow<'a, str>>,
+    /// How many deliveries to consumers led here, one after the other; 0 is not stored.
+    pub hops: u32,
     /// `Foldlog-Meta-*` pairs: one JSON object, names sorted.
     pub meta: Option<&'a str>,
     /// 32 hex digits, only when the decision drew from it.
@@ -141,6 +143,7 @@ impl<'a> Commit<'a> {
         out.text("correlationId", self.correlation_id.as_deref());
         out.text("causationId", self.causation_id.as_deref());
         out.text("traceparent", self.traceparent.as_deref());
+        out.number("hops", (self.hops > 0).then_some(self.hops.into()));
         out.raw("meta", self.meta);
         out.text("entropy", self.entropy.as_deref());
         out.raw("settings", self.settings);

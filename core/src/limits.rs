@@ -31,6 +31,8 @@ pub const CALLBACK_CHARS_MAX: usize = 2_048;
 pub const DELIVERY_EVENTS_MAX: u32 = 100;
 /// Attempts at a delivery; when the last one fails its consumer is removed.
 pub const DELIVERY_ATTEMPTS_MAX: u32 = 10;
+/// Deliveries to consumers that lead to a command, one after the other.
+pub const HOPS_MAX: u32 = 16;
 /// Characters of a partition's name.
 pub const PARTITION_CHARS_MAX: usize = 63;
 /// Characters of an idempotency key.

@@ -20,6 +20,8 @@ pub const ID: &str = "webhook-id";
 pub const TIMESTAMP: &str = "webhook-timestamp";
 /// The header with the signatures.
 pub const SIGNATURE: &str = "webhook-signature";
+/// Not of the specification: how many deliveries led to this one, itself included.
+pub const HOPS: &str = "foldlog-hops";
 
 /// Bytes of a block of SHA-256.
 const BLOCK_BYTES: usize = 64;

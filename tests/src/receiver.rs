@@ -27,6 +27,8 @@ pub enum Say {
     Nothing,
     /// The beginning of an answer.
     Cut,
+    /// An answer that never gets far: a byte of its head now and then.
+    Trickle,
 }
 
 /// A request that it heard.
@@ -213,6 +215,7 @@ fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
             // Until the caller gives up.
             Say::Nothing => return reader.read(&mut [0]).map(|_| ()),
             Say::Cut => return cut(reader.into_inner()),
+            Say::Trickle => return trickle(stream),
         }
     }
 }
@@ -225,6 +228,16 @@ fn endless(shared: &Shared, stream: &mut TcpStream, status: u16) -> io::Result<(
     for _ in 0..(1 << 30) / 65_536 {
         stream.write_all(&[b'x'; 65_536])?;
         shared.endless_bytes.fetch_add(65_536, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+/// A head that goes on and on, slowly, until the caller gives up.
+fn trickle(stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ")?;
+    for _ in 0..6_000 {
+        thread::sleep(Duration::from_millis(10));
+        stream.write_all(b"x")?;
     }
     Ok(())
 }

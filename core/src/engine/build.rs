@@ -116,6 +116,7 @@ impl Engine {
             correlation_id: borrowed(&metadata.correlation_id),
             causation_id: borrowed(&metadata.causation_id),
             traceparent: borrowed(&metadata.traceparent),
+            hops: metadata.hops,
             meta: metadata.meta.as_deref(),
             entropy: made.entropy.as_ref().map(|bytes| Cow::Owned(hex16(bytes))),
             settings: settings_differ.then_some(self.settings.as_str()),

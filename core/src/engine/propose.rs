@@ -68,6 +68,8 @@ pub struct Metadata {
     pub causation_id: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// How many deliveries to consumers led to it.
+    pub hops: u32,
     /// `Foldlog-Meta-*` pairs as one JSON object.
     pub meta: Option<String>,
     /// Idempotency key and the request's fingerprint.

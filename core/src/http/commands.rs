@@ -18,9 +18,11 @@ use crate::fields::{self, Field, Fields};
 use crate::ids::{TOPIC_DEFINITION, is_header_id};
 use crate::json::{push_string, push_unsigned};
 use crate::limits::{
-    HEADER_ID_CHARS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX, META_VALUE_CHARS_MAX,
+    HEADER_ID_CHARS_MAX, HOPS_MAX, KEY_CHARS_MAX, META_COUNT_MAX, META_NAME_CHARS_MAX,
+    META_VALUE_CHARS_MAX,
 };
 use crate::protocol::Stamp;
+use crate::webhook;
 
 /// What the engine is asked to decide.
 pub fn input<'a>(
@@ -110,9 +112,29 @@ pub fn check_headers(
     if metadata.traceparent.as_deref().is_some_and(|value| !is_traceparent(value)) {
         return Err(invalid("traceparent", "of the form 00-<32 hex>-<16 hex>-<2 hex>", 55));
     }
+    metadata.hops = hops(headers)?;
     metadata.meta = meta(headers)?;
     metadata.key = key(headers, fingerprint)?;
     Ok(())
+}
+
+/// How many deliveries led here, as the last one said: a receiver gives its header on, so that
+/// webhooks and commands that lead to each other come to an end.
+fn hops(headers: &Headers<'_>) -> Result<u32, Problem> {
+    let Some(value) = headers.one(webhook::HOPS)? else { return Ok(0) };
+    let digits = value.len() < 10 && value.bytes().all(|byte| byte.is_ascii_digit());
+    let hops = value.parse().ok().filter(|_| digits).ok_or_else(|| {
+        let limit = HOPS_MAX as usize;
+        invalid("Foldlog-Hops", "a number, as the delivery had it", limit)
+    })?;
+    if hops > HOPS_MAX {
+        let detail = format!(
+            "{hops} deliveries to consumers led to this, one after the other; at most {HOPS_MAX} may"
+        );
+        let problem = Problem::new(Code::LimitExceeded, detail).text("field", "Foldlog-Hops");
+        return Err(problem.number("limit", HOPS_MAX.into()));
+    }
+    Ok(hops)
 }
 
 /// The idempotency key, and what the request is told by.

@@ -95,6 +95,7 @@ fn push(
             }
             shown::push(&mut page.events, partition, record, Form::Topic);
             page.count = page.count.saturating_add(1);
+            page.hops = page.hops.max(record.commit.hops);
             let id = Some(String::from(record.id()));
             page.last = Place { position: record.position, id };
         }

@@ -42,6 +42,10 @@ const COMMAND_HEADERS: &[(&str, &str)] = &[
     ("X-Causation-Id", "What led to this"),
     ("X-Actor", "Who"),
     ("traceparent", "W3C Trace Context"),
+    (
+        "Foldlog-Hops",
+        "In what a consumer does about a delivery: that delivery's header; beyond 16 it is refused, so that loops end",
+    ),
 ];
 
 /// The document.

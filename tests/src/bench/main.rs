@@ -3,10 +3,11 @@
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
 //! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `live`, `partitions`,
-//! `effects`, `sizes`.
+//! `effects`, `deliver`, `sizes`.
 //! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod beside;
+mod deliver;
 mod effects;
 mod floor;
 mod http;
@@ -42,7 +43,7 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 11] = [
+    let sections: [(&str, Section); 12] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
@@ -54,6 +55,7 @@ fn main() -> Result<(), Failure> {
         ("live", live::run),
         ("partitions", partitions::run),
         ("effects", effects::run),
+        ("deliver", deliver::run),
     ];
     for (name, section) in sections {
         if runs(name) {

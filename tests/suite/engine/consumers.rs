@@ -301,6 +301,41 @@ fn registering_again_under_a_key_tells_the_same_and_refusals_leave_nothing() {
     assert_eq!(due(&mut bank), []);
 }
 
+/// A receiver asks for a transfer at each delivery and gives its header on. What gets delivered then a
+/// process manager did: the number goes through it.
+#[test]
+fn deliveries_and_commands_that_lead_to_each_other_come_to_an_end() {
+    let mut bank = setup().open(MemoryStore::default());
+    done(&mut bank, open_account("a", 100));
+    done(&mut bank, open_account("b", 0));
+    registered(&mut bank, &accounts(None));
+    let transfer = |n: &str, hops: &str| {
+        let accounts = r#""fromAccountId":"a","toAccountId":"b","amount":1"#;
+        let body = format!(r#"{{"transferId":"t-{n}",{accounts}}}"#);
+        request("POST", "/commands/transfer", &body, &[("foldlog-hops", hops)])
+    };
+    for led in 1..=17 {
+        let calls = due(&mut bank);
+        let hops = calls.first().map(|call| header(call, "foldlog-hops").to_string());
+        let hops = hops.unwrap_or_default();
+        assert_eq!(hops, led.to_string());
+        calls.iter().for_each(|call| bank.delivery_ended(call.id, CameTo::Accepted));
+        let (status, body) = kit::run(&mut bank, transfer(&hops, &hops));
+        if led <= 16 {
+            assert!((200..300).contains(&status), "{status} {body}");
+            continue;
+        }
+        let problem = value(&body);
+        assert_eq!((status, &problem["field"]), (422, &json!("Foldlog-Hops")), "{body}");
+        assert_eq!(problem["limit"], 16);
+    }
+    assert_eq!(deliver_all(&mut bank), Vec::<String>::new());
+    for (hops, wanted) in [("", 400), ("-1", 400), ("1.0", 400), ("17", 422), ("999999999999", 400)]
+    {
+        assert_eq!(kit::run(&mut bank, transfer("x", hops)).0, wanted, "{hops:?}");
+    }
+}
+
 #[test]
 fn nothing_of_a_log_that_is_held_is_delivered() {
     let mut bank = setup().open(MemoryStore::default());

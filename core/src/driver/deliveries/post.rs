@@ -61,7 +61,7 @@ pub(super) fn call(
         (webhook::ID, message),
         (webhook::TIMESTAMP, seconds.to_string()),
         (webhook::SIGNATURE, signatures),
-        ("foldlog-hops", page.hops.saturating_add(1).to_string()),
+        (webhook::HOPS, page.hops.saturating_add(1).to_string()),
     ];
     DeliveryCall { id, url: consumer.callback.clone(), headers, body }
 }
