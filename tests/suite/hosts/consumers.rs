@@ -14,6 +14,7 @@ use foldlog_tests::scratch::{Random, seed};
 use serde_json::{Value, json};
 
 use super::crash::verify;
+use super::emails::no_file_has;
 
 fn accepts() -> Receiver {
     Receiver::start(|_, _| Say::Status(204, String::new()))
@@ -38,15 +39,15 @@ fn deposit(host: &mut Host, id: &str) -> u64 {
     answer.json()["position"].as_u64().expect("a position")
 }
 
-/// Registers one; returns its id and its secret's bytes.
-fn register(host: &mut Host, url: &str, on_failure: &str) -> (String, Vec<u8>) {
+/// Registers one; returns its id and its secret, in base64.
+fn register(host: &mut Host, url: &str, on_failure: &str) -> (String, String) {
     let topics = json!({"@BankAccount": null});
     let body = json!({"callback": url, "topics": topics, "onFailure": on_failure}).to_string();
     let answer = host.post("/consumers/register", &body);
     assert_eq!(answer.status, 201, "{}", answer.text());
     let told = answer.json();
     let secret = told["secret"].as_str().and_then(|text| text.strip_prefix("whsec_"));
-    (told["consumerId"].as_str().expect("an id").into(), base64(secret.expect("a secret")))
+    (told["consumerId"].as_str().expect("an id").into(), secret.expect("a secret").into())
 }
 
 /// RFC 4648, as a receiver would have it from a library.
@@ -137,7 +138,7 @@ fn events_are_delivered_signed_and_a_restart_keeps_the_place(kind: Kind) {
         assert_eq!(heard.json()["consumerId"], id);
         let [message, at, signature] = &heard.signed;
         let at = at.parse().expect("seconds");
-        assert_eq!(*signature, sign(&secret, message, at, heard.body.as_bytes()));
+        assert_eq!(*signature, sign(&base64(&secret), message, at, heard.body.as_bytes()));
     }
     let last = wanted.last().map(|position| format!("evt-{position:03}"));
     until(&mut host, "saved", |all| all[0]["topics"]["@BankAccount"] == json!(last));
@@ -156,6 +157,12 @@ fn events_are_delivered_signed_and_a_restart_keeps_the_place(kind: Kind) {
     let log = host.whole_log();
     assert!(log.contains("consumer registered") && log.contains("consumer removed"), "{log}");
     assert!(!log.contains("/hook") && !log.contains("planted-for"), "{kind:?}: {log}");
+    assert!(!log.contains(&secret), "{kind:?}: {log}");
+    for target in ["/log/export", "/events/stream", "/consumers", "/stats", "/health"] {
+        assert!(!host.get(target).text().contains(&secret), "{kind:?}: {target}");
+    }
+    host.stop();
+    no_file_has(&host.data(), &secret);
 }
 
 #[test]

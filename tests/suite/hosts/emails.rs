@@ -183,7 +183,7 @@ fn nothing_shows_the_key(host: &mut Host) {
     no_file_has(&host.data(), KEY);
 }
 
-fn no_file_has(dir: &Path, secret: &str) {
+pub fn no_file_has(dir: &Path, secret: &str) {
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
         let path = entry.path();
         if path.is_dir() {
