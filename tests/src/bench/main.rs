@@ -3,7 +3,7 @@
 //! Owns the list of measurements. Each comparison runs both sides in turns within one run; nothing
 //! here passes or fails. Arguments name the sections to run, all of them when there are none:
 //! `core`, `http`, `replay`, `open`, `travel`, `reads`, `rebuild`, `live`, `partitions`,
-//! `effects`, `deliver`, `sizes`.
+//! `effects`, `deliver`, `schemas`, `sizes`.
 //! `BENCH_COMMANDS` (default 1,000,000) shortens it.
 
 mod beside;
@@ -17,6 +17,7 @@ mod open;
 mod partitions;
 mod peer;
 mod report;
+mod schemas;
 mod travel;
 
 use std::path::Path;
@@ -43,7 +44,7 @@ fn main() -> Result<(), Failure> {
     let scratch = Scratch::new("bench");
     let mut report = Report::new(scratch.path())?;
     println!("{report}");
-    let sections: [(&str, Section); 12] = [
+    let sections: [(&str, Section); 13] = [
         ("sizes", sizes),
         ("core", core),
         ("replay", replay),
@@ -56,6 +57,7 @@ fn main() -> Result<(), Failure> {
         ("partitions", partitions::run),
         ("effects", effects::run),
         ("deliver", deliver::run),
+        ("schemas", schemas::run),
     ];
     for (name, section) in sections {
         if runs(name) {
