@@ -14,6 +14,31 @@ pub(super) enum Item {
     Property(Property, bool),
 }
 
+impl Item {
+    fn has(self, c: char) -> bool {
+        match self {
+            Self::Range(from, to) => (from..=to).contains(&c),
+            Self::Property(property, not) => property.has(c) != not,
+        }
+    }
+
+    /// Of the first 128 characters, those that it has: a bit each.
+    fn ascii(self) -> u128 {
+        match self {
+            Self::Range(from, to) if from.is_ascii() && from <= to => {
+                let last = u32::from(to).min(127);
+                let unused = 127_u32.saturating_sub(last);
+                u128::MAX.wrapping_shr(unused) & u128::MAX.wrapping_shl(u32::from(from))
+            }
+            Self::Range(..) => 0,
+            Self::Property(..) => {
+                let bit = |c: u8| u128::from(self.has(char::from(c))).wrapping_shl(c.into());
+                (0..128).fold(0, |all, c| all | bit(c))
+            }
+        }
+    }
+}
+
 /// A property of Unicode.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Property {
@@ -73,11 +98,8 @@ pub(super) struct Class {
 
 impl Class {
     pub(super) fn new(items: Vec<Item>, negated: bool) -> Self {
-        let mut made = Self { ascii: 0, items, negated };
-        for c in (0..128_u8).map(char::from) {
-            made.ascii |= u128::from(made.looked_up(c)) << u32::from(c);
-        }
-        made
+        let listed = items.iter().fold(0, |all, item| all | item.ascii());
+        Self { ascii: if negated { !listed } else { listed }, items, negated }
     }
 
     /// `.`: all but the ends of lines.
@@ -91,11 +113,7 @@ impl Class {
     }
 
     fn looked_up(&self, c: char) -> bool {
-        let listed = self.items.iter().any(|item| match *item {
-            Item::Range(from, to) => (from..=to).contains(&c),
-            Item::Property(property, not) => property.has(c) != not,
-        });
-        listed != self.negated
+        self.items.iter().any(|item| item.has(c)) != self.negated
     }
 
     /// How much more a character costs here than elsewhere.

@@ -1,5 +1,8 @@
 //! What matches what, what is refused, and that nothing takes long.
 
+use alloc::vec;
+
+use super::class::{Class, Item, Property};
 use super::*;
 
 fn compiled(source: &str) -> Pattern {
@@ -132,4 +135,22 @@ fn a_match_is_linear_and_paid_for() {
         Some(false),
         "tried at the start alone"
     );
+}
+
+/// The first 128 characters are told by a mask, the others one by one.
+#[test]
+fn the_mask_of_a_class_is_what_it_lists() {
+    let ends = ['\0', 'A', '\u{3f}', '\u{40}', '\u{7e}', '\u{7f}', '\u{80}', '\u{10ffff}'];
+    for (from, to) in ends.iter().flat_map(|from| ends.map(|to| (*from, to))) {
+        for negated in [false, true] {
+            let class = Class::new(vec![Item::Range(from, to)], negated);
+            for c in (0..130_u8).map(char::from) {
+                let wanted = (from..=to).contains(&c) != negated;
+                assert_eq!(class.has(c), wanted, "{from:?} to {to:?}, {negated}: {c:?}");
+            }
+        }
+    }
+    let words = Class::new(vec![Item::Property(Property::Word, true)], false);
+    let found: String = (0..128_u8).map(char::from).filter(|c| !words.has(*c)).collect();
+    assert_eq!(found, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz");
 }
