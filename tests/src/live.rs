@@ -53,6 +53,8 @@ pub struct Follower {
     bytes: Vec<u8>,
     /// What is left of a chunk.
     chunk: usize,
+    /// Of a chunk's head, what came so far.
+    line: String,
 }
 
 impl Follower {
@@ -120,7 +122,7 @@ impl Follower {
             let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
             assert!(head.contains(accept), "the example of RFC 6455: {head}");
         }
-        Ok(Self { transport, stream, bytes: Vec::new(), chunk: 0 })
+        Ok(Self { transport, stream, bytes: Vec::new(), line: String::new(), chunk: 0 })
     }
 
     /// What comes next, if anything does within this time.
@@ -156,10 +158,15 @@ impl Follower {
     /// When they do not come.
     pub fn up_to(&mut self, position: u64) -> Vec<u64> {
         let mut positions = Vec::new();
+        let patience = Duration::from_secs(20);
+        let mut until = Instant::now() + patience;
         while positions.last().is_none_or(|last| *last < position) {
-            match self.next(Duration::from_secs(20)) {
-                Some(Heard::Event { id, .. }) => positions.push(id),
-                Some(Heard::Start(_) | Heard::Heartbeat) => {}
+            match self.next(patience) {
+                Some(Heard::Event { id, .. }) => {
+                    positions.push(id);
+                    until = Instant::now() + patience;
+                }
+                Some(Heard::Start(_) | Heard::Heartbeat) if Instant::now() < until => {}
                 other => panic!("{other:?} after {:?}", positions.last()),
             }
         }
@@ -184,14 +191,15 @@ impl Follower {
             return Ok(count > 0);
         }
         if self.chunk == 0 {
-            // A chunk's head comes in one piece with what is in it, on one machine.
-            let mut line = String::new();
-            while line.trim().is_empty() {
-                if self.stream.read_line(&mut line)? == 0 {
+            // What was read of it stays when the rest is late.
+            while self.line.trim().is_empty() || !self.line.ends_with('\n') {
+                if self.stream.read_line(&mut self.line)? == 0 {
                     return Ok(false);
                 }
             }
-            self.chunk = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
+            let size = usize::from_str_radix(self.line.trim(), 16);
+            self.line.clear();
+            self.chunk = size.map_err(io::Error::other)?;
             if self.chunk == 0 {
                 return Ok(false);
             }

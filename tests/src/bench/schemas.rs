@@ -47,7 +47,7 @@ fn hostile() -> Vec<(&'static str, String)> {
 /// Measures both hosts.
 pub fn run(report: &mut Report) -> Result<(), Failure> {
     for (name, kind) in [("native", Kind::Native), ("ours in workerd", Kind::Worker)] {
-        let mut host = Setup::new(kind).start();
+        let host = Setup::new(kind).start();
         let mut client = host.client();
         client.send(&Request::get("/health"))?;
         let mut slowest = (0.0, "");
