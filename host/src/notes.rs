@@ -1,4 +1,4 @@
-//! What happens to consumers, as lines of the host's log.
+//! What happens to topics and consumers, as lines of the host's log.
 //!
 //! Owns their words. Refuses payloads, secrets, and of callbacks more than the host.
 
@@ -9,6 +9,18 @@ use crate::log;
 /// Writes one line.
 pub fn write(partition: &str, note: &Note) {
     let line = match note {
+        Note::Topic { topic, created, types } => {
+            let what = if *created { "topic created" } else { "schemas registered" };
+            log::info(what).with("topic", topic).with("types", types.join(" "))
+        }
+        Note::Published { topic, first, last } => {
+            let line = log::info("events published").with("first", format!("{topic}-{first}"));
+            line.with("last", format!("{topic}-{last}"))
+        }
+        Note::Delivered { consumer, topic, attempt, events } => {
+            let line = log::info("delivered").with("consumer", consumer).with("topic", topic);
+            line.with("attempt", attempt).with("events", events)
+        }
         Note::Registered { consumer, host } => {
             log::info("consumer registered").with("consumer", consumer).with("host", host)
         }

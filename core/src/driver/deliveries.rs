@@ -14,7 +14,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::call::stage;
-use super::dispatch::{CameTo, Dispatch, Note, Wanted};
+use super::dispatch::{CameTo, Dispatch, Wanted};
+use super::notes::{Note, Notes};
 use super::partition::Failure;
 use super::{Partition, Spawn, Store, StoreError, World, Write};
 use crate::engine::consumers::{cursor_key, cursors_view};
@@ -88,6 +89,11 @@ impl Deliveries {
         }
     }
 
+    /// What stored commits tell beside.
+    pub(super) fn tell(&mut self, notes: Notes) {
+        self.dispatch.tell(notes);
+    }
+
     /// Topics of which events are being delivered, and consumers that are tried again.
     pub(super) fn told(&self) -> (Vec<String>, Vec<String>) {
         (self.dispatch.busy_topics(), self.dispatch.retrying())
@@ -137,7 +143,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         self.deliveries.dispatch.given_up();
     }
 
-    /// What happened to consumers since the last call, for the host's log.
+    /// What happened to topics and consumers since the last call, for the host's log.
     pub fn take_notes(&mut self) -> Vec<Note> {
         self.deliveries.dispatch.take_notes()
     }

@@ -17,6 +17,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::notes::{Note, Notes};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, DELIVERY_EVENTS_MAX};
 use crate::protocol::consumers::{Consumer, OnFailure, Page, Place};
 use lanes::{Known, Lane, State};
@@ -65,40 +66,6 @@ impl CameTo {
     }
 }
 
-/// What happened that the host's log should tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// A consumer came.
-    Registered {
-        /// Its id.
-        consumer: String,
-        /// The host that it is called at.
-        host: String,
-    },
-    /// One went.
-    Removed {
-        /// Its id.
-        consumer: String,
-        /// Why.
-        reason: String,
-    },
-    /// A delivery was not accepted.
-    Failed {
-        /// Whose.
-        consumer: String,
-        /// Of which topic.
-        topic: String,
-        /// Which attempt.
-        attempt: u32,
-        /// Why.
-        reason: String,
-    },
-    /// A topic has consumers now.
-    Started(String),
-    /// It has none any more.
-    Stopped(String),
-}
-
 /// A delivery under way.
 #[derive(Debug)]
 struct Flight {
@@ -133,7 +100,7 @@ pub(super) struct Dispatch {
     saved_at: Option<u64>,
     /// When the log is to tell how far a consumer has got.
     advances: BTreeSet<(u64, String)>,
-    notes: Vec<Note>,
+    notes: Notes,
 }
 
 impl Dispatch {
@@ -298,6 +265,14 @@ impl Dispatch {
         let (why, gone) = match came_to {
             CameTo::Accepted => {
                 let again = lane.behind || flight.more;
+                let (noted, events) = (consumer.clone(), flight.count);
+                let topic_of = topic.clone();
+                self.notes.push(Note::Delivered {
+                    consumer: noted,
+                    topic: topic_of,
+                    attempt,
+                    events,
+                });
                 *lane = Lane { place: flight.last, ..Lane::default() };
                 known.accepted(&topic);
                 let due = now.saturating_add(ADVANCE_MICROS);

@@ -8,18 +8,22 @@ use alloc::vec::Vec;
 use super::call::call;
 use super::checkpoint::take_checkpoint;
 use super::hashes::Hashes;
+use super::news;
+use super::notes::Notes;
 use super::partition::{Failure, Live};
 use super::{Guest, Store, StoredBlock, Write};
 use crate::chain;
 use crate::protocol::{Block, Op, Outcome};
 
-/// Takes the commits out of the guest, seals them, and stores them in one transaction.
+/// Takes the commits out of the guest, seals them, and stores them in one transaction. What they tell
+/// may be told once that is done.
 pub(super) fn store_batch<G: Guest, T: Store>(
     live: &mut Live<G>,
     store: &mut T,
     outcomes: &[(usize, Outcome)],
     checkpoint: bool,
     told: Option<&mut Vec<StoredBlock>>,
+    notes: &mut Notes,
 ) -> Result<Hashes, Failure> {
     let mut hashes = Hashes::default();
     if !outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
@@ -49,6 +53,7 @@ pub(super) fn store_batch<G: Guest, T: Store>(
                 chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
             live.head.hash = hash;
             hashes.by_last.insert(last, hash);
+            news::of(&line, |note| notes.push(note));
             sealed.push((first, last, line));
         }
         if !block.more {

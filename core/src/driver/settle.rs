@@ -6,6 +6,7 @@
 //! included, since they may have seen what the batch proposed.
 
 use super::batch::{Asked, Waiting};
+use super::notes::Notes;
 use super::partition::Failure;
 use super::seal::store_batch;
 use super::supervise::unhealthy;
@@ -24,7 +25,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         let checkpoint = outcomes.iter().any(|(_, outcome)| outcome.checkpoint_due)
             || live.head.position.saturating_sub(live.head.checkpoint)
                 > self.config.tail_events_max;
-        let result = store_batch(live, &mut self.store, outcomes, checkpoint, self.blocks.as_mut());
+        let (told, mut notes) = (self.blocks.as_mut(), Notes::default());
+        let result = store_batch(live, &mut self.store, outcomes, checkpoint, told, &mut notes);
         let to = live.head.position;
         let result = result.and_then(|hashes| {
             let owned = outcomes.iter().try_for_each(|(_, outcome)| self.settle_adoption(outcome));
@@ -34,6 +36,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             Ok(hashes) => hashes,
             Err(failure) => return self.not_stored(waiting, outcomes, &failure),
         };
+        self.deliveries.tell(notes);
         if checkpoint || outcomes.iter().any(|(_, outcome)| outcome.proposed.is_some()) {
             (self.stored, self.trouble) = (true, None);
         }

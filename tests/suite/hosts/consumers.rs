@@ -155,7 +155,9 @@ fn events_are_delivered_signed_and_a_restart_keeps_the_place(kind: Kind) {
     thread::sleep(Duration::from_millis(300));
     assert_eq!(positions(&receiver), wanted, "{kind:?}: it was removed");
     let log = host.whole_log();
-    assert!(log.contains("consumer registered") && log.contains("consumer removed"), "{log}");
+    for told in ["consumer registered", "dispatcher started", "delivered", "consumer removed"] {
+        assert!(log.contains(told), "{kind:?}, {told}: {log}");
+    }
     assert!(!log.contains("/hook") && !log.contains("planted-for"), "{kind:?}: {log}");
     assert!(!log.contains(&secret), "{kind:?}: {log}");
     for target in ["/log/export", "/events/stream", "/consumers", "/stats", "/health"] {

@@ -58,7 +58,11 @@ fn large(kind: Kind) {
     let today = host.get("/events/id/t-1").json()["metadata"]["timestamp"].clone();
     let today = today.as_str().unwrap_or_default().get(..10).unwrap_or_default().to_string();
     assert_eq!(numbers(&mut host, &format!("/topics/t/events?date={today}")).len(), 100);
-    assert!(!host.log().contains("trap"), "{}", host.log());
+    let log = host.whole_log();
+    for told in ["topic created", "events published", "t-1\"", "t-3000\""] {
+        assert!(log.contains(told), "{kind:?}, {told}: {log}");
+    }
+    assert!(!log.contains("trap") && !log.contains("xxx"), "{log}");
 }
 
 #[test]

@@ -71,9 +71,22 @@ fn plain(call: DeliveryCall, url: &str) -> Array {
     values.into_iter().collect()
 }
 
-/// Tells the log what happened to a consumer: no payloads, no secrets, of callbacks the host alone.
+/// Tells the log what happened to a topic or a consumer: no payloads, no secrets, of callbacks the host alone.
 pub fn tell(partition: &str, note: &Note) {
     match note {
+        Note::Topic { topic, created, types } => {
+            let what = if *created { "topic created" } else { "schemas registered" };
+            log_info(what, partition, &[("topic", topic), ("types", &types.join(" "))]);
+        }
+        Note::Published { topic, first, last } => {
+            let (first, last) = (format!("{topic}-{first}"), format!("{topic}-{last}"));
+            log_info("events published", partition, &[("first", &first), ("last", &last)]);
+        }
+        Note::Delivered { consumer, topic, attempt, events } => {
+            let (attempt, events) = (attempt.to_string(), events.to_string());
+            let of = [("consumer", consumer), ("topic", topic), ("attempt", &attempt)];
+            log_info("delivered", partition, &[of.as_slice(), &[("events", &events)]].concat());
+        }
         Note::Registered { consumer, host } => {
             log_info("consumer registered", partition, &[("consumer", consumer), ("host", host)]);
         }

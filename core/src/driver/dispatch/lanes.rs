@@ -4,7 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Dispatch, Note, SAVE_MICROS, Way};
+use super::{Dispatch, SAVE_MICROS, Way};
+use crate::driver::notes::{Note, Notes};
 use crate::protocol::consumers::{Consumer, Cursor, Place};
 
 /// What a consumer's events of one topic are doing.
@@ -191,8 +192,13 @@ impl Dispatch {
         all.map(|(id, _)| id.clone()).collect()
     }
 
+    /// What happened beside deliveries.
+    pub fn tell(&mut self, notes: Notes) {
+        self.notes.extend(notes);
+    }
+
     /// What the host's log should tell.
     pub fn take_notes(&mut self) -> Vec<Note> {
-        core::mem::take(&mut self.notes)
+        self.notes.take()
     }
 }
