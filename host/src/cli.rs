@@ -11,6 +11,16 @@ use foldlog_core::settings::{HostKind, Setting, TABLE, Unit};
 
 use crate::log::Format;
 
+mod export;
+mod module;
+mod past;
+mod reading;
+
+pub use export::{Export, Layout};
+pub use module::{Completions, Guest, Man, Selftest};
+pub use past::{At, Diff};
+pub use reading::{Colour, FilterFlags, Head, Log, Output, Stats, Trace};
+
 /// Event sourcing at the edge: one log, one guest module, two hosts. This is the native one.
 #[derive(Debug, Parser)]
 #[command(name = "foldlog", version, subcommand_required = true, arg_required_else_help = true)]
@@ -31,14 +41,34 @@ pub enum Verb {
     Replay(Replay),
     /// Check a log and its rows, and name the first thing that is wrong
     Verify(Verify),
-    /// Show a projection as of a position or a time
+    /// Show a projection or a stream's state as of a position or a time
     At(At),
+    /// Show what changed between two positions
+    Diff(Diff),
+    /// Tell where a log stands: its last position and hash
+    Head(Head),
+    /// Count what is in a log
+    Stats(Stats),
+    /// Show the events of a log, and follow it
+    Log(Log),
+    /// Show what led to what, as a tree
+    Trace(Trace),
+    /// Write the events of a log elsewhere
+    Export(Export),
+    /// Describe a guest module
+    Guest(Guest),
+    /// Run the tests that are built in
+    Selftest(Selftest),
     /// Make a log that was copied, imported or restored this host's
     Adopt(Adopt),
     /// Follow a topic of a running host, or forward it to a local service
     Listen(Listen),
     /// Measure deciding and storing on this machine, without HTTP
     Bench(Bench),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page, or write one for each verb
+    Man(Man),
 }
 
 /// Flags of `serve`.
@@ -106,36 +136,6 @@ pub struct Verify {
     /// Discard snapshots that are not the fold, and take them anew
     #[arg(long)]
     pub discard: bool,
-}
-
-/// Flags of `at`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  foldlog at ./data --position 120 --projection AccountBalances\n  \
-    foldlog at ./data --time 2026-01-31T12:00:00.000Z\n\n\
-    Whole commits count: one that is not over by then does not. Without --projection all of them \
-    are listed. The source is only read, also while a host serves it; nothing that was due then is \
-    done. The log up to there is held in memory."
-)]
-pub struct At {
-    /// Where the log is.
-    #[command(flatten)]
-    pub source: SourceFlags,
-    /// As of this position
-    #[arg(long, value_name = "N", required_unless_present = "time", conflicts_with = "time")]
-    pub position: Option<u64>,
-    /// As of this time, inclusive
-    #[arg(long, value_name = "T")]
-    pub time: Option<String>,
-    /// Which projection
-    #[arg(long, value_name = "NAME")]
-    pub projection: Option<String>,
-    /// Only items after this key or position
-    #[arg(long, value_name = "KEY", requires = "projection")]
-    pub after: Option<String>,
-    /// At most this many items
-    #[arg(long, value_name = "N", default_value_t = 100, requires = "projection")]
-    pub limit: u32,
 }
 
 /// Flags of `adopt`.

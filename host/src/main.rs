@@ -65,7 +65,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Verb};
-use harness::{at, replay, verify};
+use harness::{
+    at, describe, diff, events, files, head, pages, replay, selftest, stats, trace, verify,
+};
 
 /// It could not be told whether something is wrong.
 const COULD_NOT_RUN: u8 = 2;
@@ -76,9 +78,19 @@ fn main() -> ExitCode {
         Verb::Replay(replay) => replay::run(&replay),
         Verb::Verify(verify) => verify::run(&verify),
         Verb::At(at) => at::run(&at),
+        Verb::Diff(diff) => diff::run(&diff),
+        Verb::Head(head) => head::run(&head),
+        Verb::Stats(stats) => stats::run(&stats),
+        Verb::Log(log) => events::run(&log),
+        Verb::Trace(trace) => trace::run(&trace),
+        Verb::Export(export) => files::run(&export),
+        Verb::Guest(guest) => describe::run(&guest),
+        Verb::Selftest(selftest) => selftest::run(&selftest),
         Verb::Adopt(adopt) => adopt::run(&adopt),
         Verb::Listen(listen) => listen::run(&listen),
         Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),
+        Verb::Completions(completions) => pages::completions(&completions),
+        Verb::Man(man) => pages::man(&man),
     };
     ended.unwrap_or_else(|message| {
         eprintln!("foldlog: {message}");

@@ -103,11 +103,14 @@ impl Module {
         digest: [u8; 32],
         bounds: Bounds,
     ) -> Result<Self, String> {
-        if let Some(import) = compiled.imports().next() {
+        let imports = compiled.imports();
+        let imports =
+            imports.map(|import| format!("`{}` from `{}`", import.name(), import.module()));
+        let imports: Vec<String> = imports.collect();
+        if !imports.is_empty() {
             return Err(format!(
-                "the guest imports `{}` from `{}`: a guest imports nothing, so this is not one",
-                import.name(),
-                import.module()
+                "it imports {}: a guest imports nothing, so this is not one",
+                imports.join(", ")
             ));
         }
         let pre = Linker::new(engine).instantiate_pre(compiled).map_err(|e| e.to_string())?;

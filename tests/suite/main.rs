@@ -23,4 +23,6 @@ mod webhooks;
 
 mod hosts;
 
+mod harness;
+
 mod own_domain;

@@ -40,6 +40,7 @@ pub use live::PAGE;
 pub use publish::body_bytes_max;
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Of, Route, table};
+pub use shown::{Form, push as push_record};
 
 use alloc::string::String;
 

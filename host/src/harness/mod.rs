@@ -1,22 +1,38 @@
 //! The replay harness: verbs that read a log and touch nothing.
 //!
 //! ```text
-//!   replay   verify   at        verbs: what is asked, and how it is told
-//!       ╲      │      ╱
-//!         ╲  fold   ╱           the pipeline: chain on one thread, guest on another
-//!           source              a log that is only read
+//!   replay   verify      at   diff      head   stats   log   trace   files
+//!       ╲      ╱           ╲   ╱            ╲     │     │    ╱     ╱
+//!         fold             past                 commits
+//!                 ╲         │         ╱
+//!                         source            a log that is only read
+//!
+//!   fold: chain on one thread, guest on another. past: a log up to a cut, and what was answered
+//!   then. commits: one after the other, no guest.
 //! ```
 //!
 //! Refuses to know sockets, and to write to a log; `discard` alone writes, to rows, and
 //! only when asked.
 
 pub mod at;
+mod commits;
+pub mod describe;
+pub mod diff;
 mod digest;
 mod discard;
+pub mod events;
+pub mod files;
+mod filter;
 pub mod fold;
+pub mod head;
+pub mod pages;
+mod past;
 mod progress;
 pub mod replay;
 mod rows;
+pub mod selftest;
 mod snapshots;
 pub mod source;
+pub mod stats;
+pub mod trace;
 pub mod verify;
