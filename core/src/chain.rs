@@ -61,17 +61,33 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         return None;
     }
     for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+        let (high, low) = (nibble(*high), nibble(*low));
+        // What is no digit has bits beyond the lower four.
+        if (high | low) > 15 {
+            return None;
+        }
+        *byte = (high << 4) | low;
     }
     Some(out)
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
-        b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
-        _ => None,
+/// The values of lower-case hexadecimal digits. Each line of a log is looked up here 64 times.
+const NIBBLES: [u8; 256] = {
+    let mut table = [u8::MAX; 256];
+    let digits = b"0123456789abcdef";
+    let mut value = 0;
+    while value < 16 {
+        #[expect(clippy::indexing_slicing, reason = "sixteen digits, all of them bytes")]
+        {
+            table[digits[value] as usize] = value as u8;
+        }
+        value += 1;
     }
+    table
+};
+
+fn nibble(digit: u8) -> u8 {
+    NIBBLES.get(usize::from(digit)).copied().unwrap_or(u8::MAX)
 }
 
 /// The first position that a line states.

@@ -74,7 +74,7 @@ pub fn secret_text(secret: &[u8]) -> String {
 }
 
 /// RFC 2104, over the hash that the chain has: a crate for it would be the larger part to trust.
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let hashed = sha256(&[key]);
     let key = if key.len() > BLOCK_BYTES { &hashed } else { key };
     let padded = |with: u8| {

@@ -13,11 +13,15 @@ use foldlog_core::protocol::Standing;
 use crate::cli::{Adopt, print};
 use crate::harness::fold;
 use crate::harness::replay::module;
+use crate::harness::source::is_ndjson;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::owner;
 use crate::sqlite::Connection;
 use crate::world::Machine;
+
+/// Lies beside Durable Objects' files: whoever runs them acts for their logs.
+const OBJECTS: &str = "metadata.sqlite";
 
 /// Adopts it and prints the answer.
 pub fn run(adopt: &Adopt) -> Result<ExitCode, String> {
@@ -26,6 +30,13 @@ pub fn run(adopt: &Adopt) -> Result<ExitCode, String> {
     let failed = |detail: String| format!("{}: {detail}", path.display());
     if !path.is_file() {
         return Err(failed("there is no such file".into()));
+    }
+    if is_ndjson(&path) {
+        return Err(failed("it is NDJSON: import it, and adopt what comes of that".into()));
+    }
+    if directory.join(OBJECTS).is_file() {
+        let detail = "it is a Durable Object's own: export it, or copy it, and adopt that";
+        return Err(failed(detail.into()));
     }
     let _lock = Lock::take(&directory)?;
     let module = module(source.guest.as_deref())?;

@@ -3,20 +3,25 @@
 //! Owns texts for people. Flags of settings come from core's table, so that flag, environment
 //! variable and documentation never differ.
 
+mod carry;
+mod source;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use foldlog_core::settings::{HostKind, Setting, TABLE, Unit};
 
+pub use carry::{Export, Import, Layout, Pull, Push, Truncate};
+pub use source::{PlaceFlags, SourceFlags};
+
+use crate::harness::finding;
 use crate::log::Format;
 
-mod export;
 mod module;
 mod past;
 mod reading;
 
-pub use export::{Export, Layout};
 pub use module::{Completions, Guest, Man, Selftest};
 pub use past::{At, Diff};
 pub use reading::{Colour, FilterFlags, Head, Log, Output, Stats, Trace};
@@ -53,12 +58,20 @@ pub enum Verb {
     Log(Log),
     /// Show what led to what, as a tree
     Trace(Trace),
-    /// Write the events of a log elsewhere
-    Export(Export),
     /// Describe a guest module
     Guest(Guest),
     /// Run the tests that are built in
     Selftest(Selftest),
+    /// Copy a log into a file, as NDJSON or in the store's own format, or its events into files
+    Export(Export),
+    /// Take a log into an empty partition of a data directory
+    Import(Import),
+    /// Fetch a host's log into a file, or what came since the last time
+    Pull(Pull),
+    /// Send a log into an empty partition of a host
+    Push(Push),
+    /// Make a new log of what comes before a position
+    Truncate(Truncate),
     /// Make a log that was copied, imported or restored this host's
     Adopt(Adopt),
     /// Follow a topic of a running host, or forward it to a local service
@@ -84,6 +97,13 @@ pub struct Serve {
     /// Settings.
     #[command(flatten)]
     pub settings: SettingFlags,
+    /// Instead of a data directory, show a log as it is now, from whatever the reading verbs take:
+    /// it is held, and the source is never written to
+    #[arg(long, value_name = "SOURCE", conflicts_with = "data")]
+    pub source: Option<PathBuf>,
+    /// Partition of the source, and the name under which it is shown
+    #[arg(long, value_name = "NAME", default_value = "main", requires = "source")]
+    pub partition: String,
     /// Guest module to run instead of the one built in
     #[arg(long, value_name = "FILE")]
     pub guest: Option<PathBuf>,
@@ -92,27 +112,10 @@ pub struct Serve {
     pub log_format: Format,
 }
 
-/// Where a log is.
-#[derive(Debug, clap::Args)]
-pub struct SourceFlags {
-    /// Data directory, or one SQLite file, of this host or of a Durable Object
-    #[arg(value_name = "SOURCE")]
-    pub source: PathBuf,
-    /// Partition of a data directory
-    #[arg(long, value_name = "NAME", default_value = "main")]
-    pub partition: String,
-    /// Guest module to fold with instead of the one built in
-    #[arg(long, value_name = "FILE")]
-    pub guest: Option<PathBuf>,
-    /// Print the result as one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Flags of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  foldlog replay ./data\n  \
-    foldlog replay .wrangler/state/v3/do/foldlog-Partition/0123….sqlite --json\n\n\
+    foldlog replay --wrangler .wrangler/state --partition main --json\n\n\
     The source is only read, also while a host serves it. Nothing is ever fired.")]
 pub struct Replay {
     /// Where the log is.
@@ -125,7 +128,10 @@ pub struct Replay {
 
 /// Flags of `verify`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  foldlog verify ./data --partition main\n\n\
+#[command(after_help = "Examples:\n  foldlog verify ./data --partition main\n  \
+    foldlog verify ./data --from 1200:6f0c… --expect-head 1350:a94d…\n\n\
+    Missing commits at a log's end show only against a head that was kept elsewhere: what verify \
+    printed, or GET /log/head.\n\
     Exit code: 0 when nothing is wrong, 1 when something is, 2 when it could not be told.\n\
     The source is only read, also while a host serves it. With --discard, and only then, snapshots \
     that are not the fold are replaced by the fold's: no host may serve the directory meanwhile.")]
@@ -134,8 +140,18 @@ pub struct Verify {
     #[command(flatten)]
     pub source: SourceFlags,
     /// Discard snapshots that are not the fold, and take them anew
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["chain", "from"])]
     pub discard: bool,
+    /// The hash that the log must end in, alone or as POSITION:HASH: else it was truncated, or
+    /// is another log
+    #[arg(long, value_name = "HEAD")]
+    pub expect_head: Option<finding::Head>,
+    /// Check the chain alone, from where an earlier run ended: POSITION:HASH as it printed
+    #[arg(long, value_name = "HEAD")]
+    pub from: Option<finding::Head>,
+    /// Check the chain alone: no fold, no rows
+    #[arg(long)]
+    pub chain: bool,
 }
 
 /// Flags of `adopt`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use foldlog_core::driver::{OwnedBody, OwnedRequest, Reply};
 use foldlog_core::errors::Code;
 use foldlog_core::protocol::Live;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
@@ -29,7 +29,7 @@ use crate::live::{self, Reader};
 use crate::metrics::{Metrics, add};
 use crate::partitions::Partitions;
 use crate::wire::{Socket, Wire};
-use crate::{import, log};
+use crate::{import, log, shown};
 
 /// A head has to arrive within this time; so has the next one on a connection kept alive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +53,8 @@ pub struct Server {
     pub live_heartbeat: Duration,
     /// How long one may take nothing while events wait.
     pub live_stall: Duration,
+    /// A log of elsewhere is shown: nothing may be changed.
+    pub shown: bool,
 }
 
 impl Server {
@@ -137,6 +139,10 @@ impl Server {
         mut request: Request<Incoming>,
         wire: &Arc<Wire>,
     ) -> Response<Outgoing> {
+        if let Some(reply) = shown::refusal(request.method()).filter(|_| self.shown) {
+            let close = !request.body().is_end_stream();
+            return self.response("main", reply, close);
+        }
         let upgrade =
             request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let (head, body) = request.into_parts();

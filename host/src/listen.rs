@@ -14,16 +14,14 @@ use std::time::Duration;
 use foldlog_core::driver::World;
 use foldlog_core::webhook;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Uri};
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::Listen;
 use crate::json::Object;
-use crate::outgoing::{Pool, anywhere, innermost, pool, tls};
-use crate::trust;
+use crate::outgoing::innermost;
+use crate::remote::{Remote, address, detail};
 use crate::world::{Machine, entropy};
 
 /// Before a lost connection is made again.
@@ -54,9 +52,7 @@ struct Metadata {
 
 /// What to do with what comes.
 struct Listener {
-    pool: Pool<HttpConnector>,
-    /// Where the partition is, without a slash at the end.
-    base: String,
+    remote: Remote,
     topic: String,
     forward: Option<(Uri, [u8; 32])>,
     json: bool,
@@ -69,24 +65,11 @@ pub fn run(flags: &Listen) -> Result<ExitCode, String> {
 }
 
 async fn follow(flags: &Listen) -> Result<ExitCode, String> {
-    let uri = |name: &str, text: &str| {
-        let uri: Uri = text.parse().map_err(|e| format!("{name} `{text}`: {e}"))?;
-        match uri.scheme_str() {
-            Some("http" | "https") => Ok(uri),
-            _ => Err(format!("{name} `{text}` must start with http:// or https://")),
-        }
-    };
-    let base = flags.url.trim_end_matches('/');
-    uri("URL", base)?;
-    let base = match &flags.partition {
-        Some(partition) => format!("{base}/p/{partition}"),
-        None => base.to_string(),
-    };
-    let forward = flags.forward.as_deref().map(|text| uri("--forward", text)).transpose()?;
+    let remote = Remote::new(&flags.url, flags.partition.as_deref())?;
+    let forward = flags.forward.as_deref().map(|text| address("--forward", text)).transpose()?;
     let forward = forward.map(|uri| Ok::<_, String>((uri, secret()?))).transpose()?;
     let json = flags.json || !std::io::stdout().is_terminal();
-    let pool = pool(tls(trust::tls(trust::file().as_deref())?, anywhere()));
-    let listener = Listener { pool, base, topic: flags.topic.clone(), forward, json };
+    let listener = Listener { remote, topic: flags.topic.clone(), forward, json };
     let mut after = listener.start(flags).await?;
     if let Some((uri, secret)) = &listener.forward {
         eprintln!("forwarding {} to {uri}", flags.topic);
@@ -114,25 +97,14 @@ fn secret() -> Result<[u8; 32], String> {
 }
 
 impl Listener {
-    async fn get(&self, path: &str) -> Result<(StatusCode, Bytes), String> {
-        let url = format!("{}{path}", self.base);
-        let request =
-            Request::get(&url).body(Full::default()).map_err(|e| format!("{url}: {e}"))?;
-        let response = self.pool.request(request).await;
-        let response = response.map_err(|e| format!("{url}: {}", innermost(&e)))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|e| format!("{url}: {e}"))?;
-        Ok((status, body.to_bytes()))
-    }
-
     /// The position after which to begin; none is from now on.
     async fn start(&self, flags: &Listen) -> Result<Option<u64>, String> {
-        let (status, body) = self.get(&format!("/topics/{}", self.topic)).await?;
+        let (status, body) = self.remote.get(&format!("/topics/{}", self.topic)).await?;
         if status != StatusCode::OK {
             return Err(detail(status, &body));
         }
         let Some(id) = &flags.since else { return Ok(flags.from_beginning.then_some(0)) };
-        let (status, body) = self.get(&format!("/events/id/{id}")).await?;
+        let (status, body) = self.remote.get(&format!("/events/id/{id}")).await?;
         let event: Result<Event<'_>, _> = serde_json::from_slice(&body);
         match (status, event) {
             (StatusCode::OK, Ok(event)) => {
@@ -152,9 +124,9 @@ impl Listener {
     async fn read_to_end(&self, after: &mut Option<u64>) -> Result<(), String> {
         let category = self.topic.strip_prefix('@').unwrap_or("Topic");
         let from = after.map_or_else(String::new, |after| format!("&after={after}"));
-        let url = format!("{}/events/live?category={category}{from}", self.base);
+        let url = format!("{}/events/live?category={category}{from}", self.remote.base);
         let request = Request::get(&url).body(Full::default()).map_err(|e| e.to_string())?;
-        let response = self.pool.request(request).await.map_err(|e| innermost(&e))?;
+        let response = self.remote.pool.request(request).await.map_err(|e| innermost(&e))?;
         if response.status() != StatusCode::OK {
             return Err(format!("answered {}", response.status().as_u16()));
         }
@@ -230,20 +202,10 @@ impl Listener {
             .header(webhook::SIGNATURE, signature)
             .body(Full::from(body));
         let Ok(request) = request else { return "not sent".into() };
-        match tokio::time::timeout(FORWARD_MAX, self.pool.request(request)).await {
+        match tokio::time::timeout(FORWARD_MAX, self.remote.pool.request(request)).await {
             Ok(Ok(response)) => response.status().as_u16().to_string(),
             Ok(Err(error)) => innermost(&error),
             Err(_) => "no answer in 30 s".into(),
         }
     }
-}
-
-/// What a problem document says.
-fn detail(status: StatusCode, body: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: String,
-    }
-    let problem: Result<Problem, _> = serde_json::from_slice(body);
-    problem.map_or_else(|_| format!("answered {}", status.as_u16()), |problem| problem.detail)
 }

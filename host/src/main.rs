@@ -13,8 +13,9 @@
 //!   wasm_cache  owner
 //! ```
 //!
-//! `harness` reads a log, folds it and touches nothing; `lock` keeps a second writer out. `adopt`
-//! makes a log of elsewhere this host's.
+//! `harness` reads a log, folds it and touches nothing; `carry` takes logs from one place to another,
+//! over `remote` to and from other hosts; `lock` keeps a second writer out. `adopt` makes a log of
+//! elsewhere this host's, `shown` serves one without that.
 //!
 //! What is absent: domains, routes, decisions, hashing. Those are the guest's or core's.
 
@@ -25,6 +26,7 @@ mod bench;
 mod beside;
 mod blank;
 mod body;
+mod carry;
 mod cli;
 mod clock;
 mod closed;
@@ -47,8 +49,10 @@ mod open;
 mod outgoing;
 mod owner;
 mod partitions;
+mod remote;
 mod secret;
 mod serve;
+mod shown;
 mod sqlite;
 mod supervise;
 mod trust;
@@ -65,9 +69,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Verb};
-use harness::{
-    at, describe, diff, events, files, head, pages, replay, selftest, stats, trace, verify,
-};
+use harness::{at, describe, diff, events, head, pages, replay, selftest, stats, trace, verify};
 
 /// It could not be told whether something is wrong.
 const COULD_NOT_RUN: u8 = 2;
@@ -83,9 +85,13 @@ fn main() -> ExitCode {
         Verb::Stats(stats) => stats::run(&stats),
         Verb::Log(log) => events::run(&log),
         Verb::Trace(trace) => trace::run(&trace),
-        Verb::Export(export) => files::run(&export),
         Verb::Guest(guest) => describe::run(&guest),
         Verb::Selftest(selftest) => selftest::run(&selftest),
+        Verb::Export(export) => carry::export(&export),
+        Verb::Import(import) => carry::import(&import),
+        Verb::Pull(pull) => carry::pull(&pull),
+        Verb::Push(push) => carry::push(&push),
+        Verb::Truncate(truncate) => carry::truncate(&truncate),
         Verb::Adopt(adopt) => adopt::run(&adopt),
         Verb::Listen(listen) => listen::run(&listen),
         Verb::Bench(bench) => bench::run(&bench).map(|()| ExitCode::SUCCESS),

@@ -11,6 +11,7 @@ use foldlog_core::chain::hex;
 use foldlog_core::driver::Spawn;
 use foldlog_core::settings::{HostKind, Settings};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::attempts::Sender;
@@ -23,7 +24,7 @@ use crate::outgoing::Client;
 use crate::partitions::Partitions;
 use crate::waker::Waker;
 use crate::wasm::{BUILT_IN, Bounds, Module};
-use crate::{log, owner, secret, trust};
+use crate::{log, owner, secret, shown, trust};
 
 /// Requests may need their deadline, and a little to be sent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,7 +34,10 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     log::init(serve.log_format);
     let mut settings = Settings::read(HostKind::Native, &mut |s| serve.settings.get(s))
         .map_err(|e| e.to_string())?;
-    let data = PathBuf::from(&settings.data);
+    let copied = serve.source.as_ref().map(|source| shown::copy(source, &serve.partition));
+    // Removed at the end.
+    let copy = copied.transpose()?;
+    let data = copy.as_ref().map_or_else(|| PathBuf::from(&settings.data), |c| c.path().into());
     make_directory(&data)?;
     let lock = Lock::take(&data)?;
     if settings.secret.is_none() {
@@ -42,9 +46,6 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     let bounds =
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
     let module = load(serve.guest.as_deref(), bounds)?;
-    let trusted = trust::tls(trust::file().as_deref())?;
-    let deliveries = Deliveries::new(trusted.clone(), settings.allow_private_callbacks);
-    let client = Client::new(trusted);
     let guest = hex(&module.digest());
     more_files();
     let metrics = Arc::new(Metrics::new());
@@ -54,7 +55,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|e| format!("no threads to serve with: {e}"))?;
-    let sender = Sender::new(runtime.handle().clone(), (client, deliveries), settings.clone());
+    let sender = sender(&runtime, &settings)?;
     let partitions =
         Partitions::new(data.clone(), module, settings.clone(), metrics.clone(), sender);
     let partitions = Arc::new(partitions);
@@ -64,6 +65,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         body_bytes_max: settings.body_bytes_max,
         live_heartbeat: Duration::from_millis(settings.live_heartbeat_ms),
         live_stall: Duration::from_millis(settings.live_stall_ms),
+        shown: copy.is_some(),
     });
     let mut waker = None;
     let served = runtime.block_on(async {
@@ -72,7 +74,11 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         let listener = listener.map_err(|e| format!("can not listen on {listen}: {e}"))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let stop = stop_signal()?;
-        print(&format!("Foldlog serves {} at http://{address}", data.display()));
+        let (shown, held) = match &serve.source {
+            Some(source) => (source, ": held, reads only"),
+            None => (&data, ""),
+        };
+        print(&format!("Foldlog serves {} at http://{address}{held}", shown.display()));
         log::info("serving")
             .with("address", address)
             .with("data", data.display())
@@ -91,6 +97,14 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     drop(lock);
     log::info("stopped").write();
     served
+}
+
+/// Who makes calls to the outside, and deliveries.
+fn sender(runtime: &Runtime, settings: &Arc<Settings>) -> Result<Sender, String> {
+    let trusted = trust::tls(trust::file().as_deref())?;
+    let deliveries = Deliveries::new(trusted.clone(), settings.allow_private_callbacks);
+    let clients = (Client::new(trusted), deliveries);
+    Ok(Sender::new(runtime.handle().clone(), clients, settings.clone()))
 }
 
 /// Every connection is a file to the system, and many live readers are more of them than it allows
@@ -122,7 +136,7 @@ pub fn load(guest: Option<&Path>, bounds: Bounds) -> Result<Module, String> {
     }
 }
 
-fn make_directory(data: &Path) -> Result<(), String> {
+pub fn make_directory(data: &Path) -> Result<(), String> {
     let failed = |e: std::io::Error| format!("data directory {}: {e}", data.display());
     if !data.is_dir() {
         std::fs::create_dir_all(data).map_err(failed)?;

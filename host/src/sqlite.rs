@@ -270,8 +270,8 @@ fn settle(raw: &Raw) -> Result<(), SqlError> {
     if busy == 0 { Ok(()) } else { Err(SqlError::Failed("the WAL is in use by a reader".into())) }
 }
 
-/// Runs a statement; returns the number of rows it changed.
-fn execute(raw: &Raw, sql: &str, values: &[SqlValue]) -> Result<usize, SqlError> {
+/// Runs a statement on any connection; returns the number of rows it changed.
+pub fn execute(raw: &Raw, sql: &str, values: &[SqlValue]) -> Result<usize, SqlError> {
     let mut statement = raw.prepare_cached(sql).map_err(failed)?;
     for (index, value) in values.iter().enumerate() {
         statement.raw_bind_parameter(index + 1, Bound(value)).map_err(failed)?;

@@ -51,7 +51,7 @@ fn the_readme_does_what_it_says() {
         output.push_str(&said);
         run += 1;
     }
-    assert_eq!(run, 14, "blocks for a running host");
+    assert_eq!(run, 16, "blocks for a running host");
     for expected in [
         "201 Created",
         r#""version":3"#,
@@ -69,6 +69,7 @@ fn the_readme_does_what_it_says() {
         "\nchanged: 1\n",
         "files     ",
         "\nsame      all ",
+        "clean     the chain holds",
         r#""partition":"copy","position":"#,
         r#""complete":true"#,
         r#""secret":"whsec_"#,

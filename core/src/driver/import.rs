@@ -16,7 +16,8 @@ mod phases;
 use alloc::format;
 use alloc::vec::Vec;
 
-use lines::{Lines, ending_at};
+use lines::ending_at;
+pub use lines::{Lines, Refused};
 
 use super::pages::Pages;
 use super::partition::{Failure, Live};
@@ -203,7 +204,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             (Phase::CatchUp(folding), Feed::Nothing) => self.catch_up(&mut part, folding),
             (Phase::Complete(folding), Feed::Nothing) => self.complete(&mut part, folding),
             (Phase::Undo { all, reply }, Feed::Nothing) => self.undo(&part, all, reply),
-            (_, Feed::CutOff) => Ok(phases::refused(&part.lines.cut_off())),
+            (_, Feed::CutOff) => Ok(phases::refused(&part.lines.cut_off().problem())),
             (_, Feed::Bytes(_) | Feed::End) => {
                 let detail = "the host handed the body over before it was asked for";
                 Ok(Next::Done(Reply::problem(Code::Internal, detail)))

@@ -56,7 +56,7 @@ pub use bulk::{Bulk, describe, quarantine_of, same_target};
 pub use connection::{SqlError, SqlValue, Sqlite};
 pub use deliveries::DeliveryCall;
 pub use dispatch::CameTo;
-pub use import::{Feed, Step};
+pub use import::{Feed, Lines, Refused, Step};
 pub use leftovers::{Importing, Progress};
 pub use linked::Linked;
 pub use memory::MemoryStore;

@@ -47,6 +47,11 @@ impl<C: Sqlite> SqlStore<C> {
         &mut self.connection
     }
 
+    /// The connection, for whoever only reads from here on.
+    pub fn into_connection(self) -> C {
+        self.connection
+    }
+
     /// Whether the tables exist, or came into being through this store.
     fn created(&mut self) -> Result<bool, StoreError> {
         if !self.created {

@@ -1,11 +1,14 @@
-//! Whose log it is: the newest incarnation that the log tells, and the commit that tells a new one.
+//! Whose log it is: the newest incarnation that the log tells, and the commits that tell a new one.
 //!
-//! Owns the form of `Partition.Adopted`, with which the log also asks to be listed at its new host. Refuses to know which incarnation a host may act for: the
-//! driver compares (law 7).
+//! Owns the form of `Partition.Adopted`, with which the log also asks to be listed at its new host,
+//! and of `Partition.Truncated`, with which a log says that it is the beginning of a longer one:
+//! under an incarnation of its own, so that no host takes it for that one. Refuses to know which
+//! incarnation a host may act for: the driver compares (law 7).
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 
 use super::Engine;
@@ -20,21 +23,65 @@ use crate::process::SYSTEM;
 use crate::protocol::Stamp;
 use crate::read::Stop;
 use crate::record::Record;
+use crate::time::Time;
 
 /// The stream of what happens to a partition as a whole.
 const STREAM: &str = "~System:partition";
 /// The log goes on under a new incarnation.
 const ADOPTED: &str = "Partition.Adopted";
+/// What came behind a position was left out.
+const TRUNCATED: &str = "Partition.Truncated";
 const DATA_START: &str = "{\"incarnation\":\"";
 
 /// The incarnation that a record of an unknown type of stream brings, if it does.
 pub(super) fn adopted(record: &Record<'_>) -> Result<Option<[u8; 16]>, Stop> {
-    if record.event.stream != STREAM || record.event_type() != ADOPTED {
+    if record.event.stream != STREAM || !matches!(record.event_type(), ADOPTED | TRUNCATED) {
         return Ok(None);
     }
     let hex = record.data().strip_prefix(DATA_START).and_then(|rest| rest.get(..32));
     let incarnation = hex.and_then(unhex);
     incarnation.map(Some).ok_or_else(|| Stop::Fault("its incarnation can not be read".into()))
+}
+
+/// The place in a log behind which nothing is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Position of the last event that is kept.
+    pub after: u64,
+    /// When that was recorded.
+    pub time: Time,
+    /// The last position of the log that it is cut from, as that says itself.
+    pub head: u64,
+    /// Events that the kept log has in the stream of what happens to a partition as a whole.
+    pub told: u64,
+}
+
+/// How many events a stored commit has in the stream of what happens to a partition as a whole.
+pub fn told_in(commit: &Commit<'_>) -> u64 {
+    commit.events.iter().filter(|event| event.stream == STREAM).count() as u64
+}
+
+/// The commit behind a cut, its hash still to be made.
+pub fn truncation(cut: &Cut, stamp: &Stamp) -> String {
+    let now = stamp.clock.max(cut.time);
+    let Cut { after, head, .. } = cut;
+    let incarnation = hex16(&stamp.entropy);
+    let data = format!("{DATA_START}{incarnation}\",\"after\":{after},\"head\":{head}}}");
+    let event = commit::Event {
+        event_type: Cow::Borrowed(TRUNCATED),
+        stream: Cow::Borrowed(STREAM),
+        version: cut.told.saturating_add(1),
+        data: &data,
+        ..commit::Event::default()
+    };
+    let commit = Commit {
+        position: after.saturating_add(1),
+        time: Cow::Owned(now.to_iso()),
+        clock: (now != stamp.clock).then(|| Cow::Owned(stamp.clock.to_iso())),
+        events: vec![event],
+        ..Commit::default()
+    };
+    commit.line()
 }
 
 impl Engine {

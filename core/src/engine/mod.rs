@@ -11,7 +11,7 @@
 //! hashes and where anything is stored.
 
 mod access;
-mod adopt;
+pub mod adopt;
 mod apply;
 mod build;
 mod cache;

@@ -4,18 +4,17 @@
 
 use clap::ValueEnum;
 
-use super::SourceFlags;
+use super::{PlaceFlags, SourceFlags};
 
 /// Flags of `head`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("guest", |arg| arg.hide(true)))]
 #[command(after_help = "Example:\n  foldlog head ./data --json\n\n\
     Told is what the last line says, as GET /log/head tells it; whether all before it is whole, \
     verify finds out. The source is only read, also while a host serves it.")]
 pub struct Head {
     /// Where the log is.
     #[command(flatten)]
-    pub source: SourceFlags,
+    pub source: PlaceFlags,
 }
 
 /// Flags of `stats`.
@@ -38,7 +37,6 @@ pub struct Stats {
 
 /// Flags of `log`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("guest", |arg| arg.hide(true)))]
 #[command(after_help = "Examples:\n  foldlog log ./data --aggregate BankAccount:acc-1\n  \
     foldlog log ./data --type MoneyDeposited --from 2026-01-31T00:00:00.000Z --output ndjson\n  \
     foldlog log ./data --last 10 --follow\n\n\
@@ -49,7 +47,7 @@ pub struct Stats {
 pub struct Log {
     /// Where the log is.
     #[command(flatten)]
-    pub source: SourceFlags,
+    pub source: PlaceFlags,
     /// What is shown.
     #[command(flatten)]
     pub filter: FilterFlags,
@@ -116,7 +114,6 @@ pub enum Colour {
 
 /// Flags of `trace`.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("guest", |arg| arg.hide(true)))]
 #[command(after_help = "Examples:\n  foldlog trace ./data --correlation order-17\n  \
     foldlog trace ./data --event evt-004\n\n\
     A commit stands below the one that asked for it, or else below the one that its causation id \
@@ -126,7 +123,7 @@ pub enum Colour {
 pub struct Trace {
     /// Where the log is.
     #[command(flatten)]
-    pub source: SourceFlags,
+    pub source: PlaceFlags,
     /// The correlation
     #[arg(long, value_name = "ID", required_unless_present_any = ["event", "position"])]
     pub correlation: Option<String>,

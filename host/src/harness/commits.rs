@@ -58,7 +58,7 @@ pub fn each(
             }
         }
     }
-    Ok(())
+    source.whole()
 }
 
 /// The same for all of them, genesis first checked, each as it comes: what is given to `take` can

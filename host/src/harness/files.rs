@@ -19,7 +19,7 @@ use foldlog_core::record::{Decoded, Record};
 use super::commits;
 use super::progress::Progress;
 use super::source::Source;
-use crate::cli::{Export, Layout, print};
+use crate::cli::{Export, print};
 use crate::json::Object;
 
 /// Events of a topic in one folder.
@@ -35,11 +35,9 @@ pub struct Written {
 }
 
 /// Writes it and tells how much.
-pub fn run(export: &Export) -> Result<ExitCode, String> {
-    let Layout::Files = export.layout.layout;
-    let source = Source::open(&export.source.source, &export.source.partition)?;
-    let Written { written, there } = write(&source, &export.output, export.layout.all_topics)?;
-    if export.source.json {
+pub fn run(source: &Source, dir: &Path, export: &Export) -> Result<ExitCode, String> {
+    let Written { written, there } = write(source, dir, export.all_topics)?;
+    if export.place.json {
         let object = Object::default().token("written", written).token("there", there);
         print(&object.end());
     } else {

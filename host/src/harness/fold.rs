@@ -106,7 +106,9 @@ pub fn all(
             folded => {
                 // Both may have found something: the chain's word counts, it names the bytes.
                 let refused = folded.err().map(|failure| refusal(&failure, end.position));
-                let broken = read.err().or(refused);
+                let beyond = source.broken.iter().cloned();
+                let first = refused.into_iter().chain(beyond).min_by_key(|b| b.position);
+                let broken = read.err().or(first);
                 let (position, hash) = (end.position, end.hash);
                 let faulted = named(module, &quarantined)?;
                 return Ok(Folded { position, hash, store: fold.store, faulted, broken });
@@ -217,9 +219,12 @@ fn split<'a>(texts: &[&'a str], pause: u64) -> (Vec<&'a str>, Vec<&'a str>) {
 }
 
 /// Where reading got to.
-struct End {
-    position: u64,
-    hash: [u8; 32],
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Position and hash of the last line whose chain holds.
+    pub position: u64,
+    /// See above.
+    pub hash: [u8; 32],
 }
 
 /// Reads and checks all blocks, and sends them in pages. A receiver that went away ends it.
@@ -274,7 +279,7 @@ fn read_blocks(
 }
 
 /// A block follows the one before: its bounds are its lines', and their chain holds.
-fn check(block: &StoredBlock, chain: &mut Chain, end: &mut End) -> Result<(), Broken> {
+pub fn check(block: &StoredBlock, chain: &mut Chain, end: &mut End) -> Result<(), Broken> {
     let next = end.position + 1;
     let broken = |position, detail: String| Err(Broken { position, detail });
     if block.first != next {
@@ -294,9 +299,11 @@ fn check(block: &StoredBlock, chain: &mut Chain, end: &mut End) -> Result<(), Br
         last_line = first;
         *end = End { position: first, hash: chain.hash };
     }
-    if block.last < last_line {
-        let detail = format!("its block says that it ends at position {}", block.last);
-        return broken(last_line, detail);
+    if chain.position != Some(block.last) {
+        // Whichever ends first: from there on block and lines disagree.
+        let next = chain.position.unwrap_or(last_line).min(block.last) + 1;
+        let detail = format!("the block before says that it ends at position {}", block.last);
+        return broken(next, detail);
     }
     end.position = block.last;
     Ok(())

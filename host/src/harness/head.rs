@@ -16,6 +16,7 @@ use crate::json::Object;
 pub fn run(head: &Head) -> Result<ExitCode, String> {
     let source = Source::open(&head.source.source, &head.source.partition)?;
     let genesis = commits::genesis(&source)?;
+    source.whole()?;
     let line = last_line(&source)?.unwrap_or_else(|| genesis.clone());
     let unreadable = || format!("{}: the last line can not be read", source.path.display());
     let hash = chain::stored_hash(&line).ok_or_else(unreadable)?;

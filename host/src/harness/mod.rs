@@ -15,7 +15,10 @@
 //! only when asked.
 
 pub mod at;
+pub mod chain;
 mod commits;
+#[cfg(test)]
+mod damage;
 pub mod describe;
 pub mod diff;
 mod digest;
@@ -23,11 +26,12 @@ mod discard;
 pub mod events;
 pub mod files;
 mod filter;
+pub mod finding;
 pub mod fold;
 pub mod head;
 pub mod pages;
 mod past;
-mod progress;
+pub mod progress;
 pub mod replay;
 mod rows;
 pub mod selftest;

@@ -93,6 +93,10 @@ impl Until {
                 None => high = block.first.saturating_sub(1),
             }
         }
+        // Of what NDJSON breaks off before, nothing is known.
+        if self != Self::Position(cut.position) && cut.position == source.head()? {
+            source.whole()?;
+        }
         Ok(cut)
     }
 }

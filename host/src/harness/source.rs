@@ -1,28 +1,35 @@
-//! A log that is only read: a data directory's partition, or any SQLite file with the two tables.
+//! A log that is only read, whatever it lies in.
 //!
-//! Owns how a file is opened without writing to it or beside it. Refuses to take the lock: readers
-//! work while a host serves.
+//! Owns what a source may be. Refuses to take the lock, and to write: readers work while a host
+//! serves.
 //!
-//! | found | opened |
+//! | given | read |
 //! |---|---|
-//! | a host serves the directory | read-only, in one read transaction |
-//! | no WAL | read-only and immutable: SQLite makes no files beside it |
-//! | a WAL that nobody holds, or a Durable Object's | a copy of both files in a temporary directory |
+//! | a data directory | the partition's file (`file`) |
+//! | a state directory of wrangler or workerd | the file of the partition's object (`objects`) |
+//! | a SQLite file, of any host | itself (`file`) |
+//! | NDJSON, by its first byte `{`, or standard input, named `-` | its lines (`lines`) |
+
+mod file;
+mod lines;
+mod objects;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use foldlog_core::chain;
 use foldlog_core::driver::{Progress, SqlValue, StoredBlock};
-use rusqlite::{Connection, OpenFlags};
+use foldlog_core::ids::is_partition;
+use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::lock::Lock;
+pub use file::closed;
+pub use lines::is_ndjson;
+
+use super::fold::Broken;
 use crate::sqlite;
 
-/// A copy is good when the files did not change meanwhile; a busy writer leaves such moments.
-const COPY_TRIES: u32 = 10;
-const COPY_PAUSE: Duration = Duration::from_millis(200);
+/// The name of standard input.
+pub const STANDARD_INPUT: &str = "-";
 
 /// An open source.
 #[derive(Debug)]
@@ -31,6 +38,8 @@ pub struct Source {
     pub raw: Connection,
     /// The file's path, for people.
     pub path: PathBuf,
+    /// Where NDJSON can not be read on: what comes before that is in the log.
+    pub broken: Option<Broken>,
     /// Removed with the source.
     _copy: Option<TempDir>,
 }
@@ -38,12 +47,17 @@ pub struct Source {
 impl Source {
     /// Opens the partition of a directory, or a file.
     pub fn open(source: &Path, partition: &str) -> Result<Self, String> {
-        let path = if source.is_dir() { file_in(source, partition)? } else { source.to_path_buf() };
-        if !path.is_file() {
-            return Err(format!("{}: there is no such file", path.display()));
+        if source == Path::new(STANDARD_INPUT) {
+            return Self::of_lines(Path::new("standard input"), std::io::stdin().lock());
         }
-        let (raw, copy) = connect(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        let source = Self { raw, path, _copy: copy };
+        let path = path_of(source, partition)?;
+        let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        // A pipe gives its first byte only once.
+        if !path.is_file() || lines::is_ndjson(&path) {
+            return Self::of_lines(&path, std::fs::File::open(&path).map_err(|e| failed(&e))?);
+        }
+        let (raw, copy) = file::connect(&path).map_err(|e| failed(&e))?;
+        let source = Self { raw, path, broken: None, _copy: copy };
         let tables = source.query(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')",
         )?;
@@ -53,14 +67,58 @@ impl Source {
         Ok(source)
     }
 
-    /// The genesis line; `None` when the log is empty.
+    /// What a table `log` with these rows is to the verbs; bodies need not be text.
+    #[cfg(test)]
+    pub fn of_blocks(blocks: &[(i64, i64, Vec<u8>)]) -> Self {
+        let raw = Connection::open_in_memory().expect("memory");
+        let create = "CREATE TABLE log (first_position INTEGER PRIMARY KEY, \
+                      last_position INTEGER NOT NULL, body TEXT NOT NULL); \
+                      CREATE TABLE rows (view TEXT, generation INTEGER, key BLOB, value BLOB)";
+        raw.execute_batch(create).expect("tables");
+        for (first, last, body) in blocks {
+            let body =
+                rusqlite::types::ToSqlOutput::Borrowed(rusqlite::types::ValueRef::Text(body));
+            let row: [&dyn rusqlite::ToSql; 3] = [first, last, &body];
+            // One that has the place of another is one less.
+            raw.execute("INSERT OR REPLACE INTO log VALUES (?1, ?2, ?3)", row).expect("a row");
+        }
+        Self { raw, path: "memory".into(), broken: None, _copy: None }
+    }
+
+    /// What a file of these lines is to the verbs.
+    #[cfg(test)]
+    pub fn of_ndjson(lines: &[u8]) -> Self {
+        Self::of_lines(Path::new("lines"), lines).expect("a source")
+    }
+
+    fn of_lines(path: &Path, input: impl std::io::Read) -> Result<Self, String> {
+        let stored = lines::store(input).map_err(|e| format!("{}: {e}", path.display()))?;
+        let lines::Stored { raw, directory, broken } = stored;
+        Ok(Self { raw, path: path.to_path_buf(), broken, _copy: Some(directory) })
+    }
+
+    /// The genesis line; `None` when the log is empty. An error when the first line of NDJSON is no
+    /// genesis line.
     pub fn genesis(&self) -> Result<Option<String>, String> {
         let rows = self.query("SELECT body FROM log WHERE first_position = 0")?;
         match rows.first().map(Vec::as_slice) {
-            None => Ok(None),
+            None => self.whole().map(|()| None),
             Some([SqlValue::Text(body)]) => Ok(Some(chain::inner(body).to_string())),
             Some(_) => Err(self.failed("the genesis row is not text")),
         }
+    }
+
+    /// An error when it is NDJSON that breaks off.
+    pub fn whole(&self) -> Result<(), String> {
+        match &self.broken {
+            Some(broken) => Err(self.failed(&broken.detail)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether NDJSON breaks right there.
+    pub fn broken_at(&self, position: u64) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.position == position)
     }
 
     /// How far an import has come that is not complete: nothing in the file is a log then.
@@ -89,6 +147,19 @@ impl Source {
         }
     }
 
+    /// The block that a position lies in, if any does.
+    pub fn block_of(&self, position: u64) -> Result<Option<StoredBlock>, String> {
+        let sql = "SELECT first_position, last_position, body FROM log \
+                   WHERE first_position <= ?1 AND first_position > 0 \
+                   ORDER BY first_position DESC LIMIT 1";
+        let at = i64::try_from(position).unwrap_or(i64::MAX);
+        let failed = |e: rusqlite::Error| self.failed(&e.to_string());
+        let mut statement = self.raw.prepare(sql).map_err(failed)?;
+        let mut rows = statement.query([at]).map_err(failed)?;
+        let row = rows.next().map_err(failed)?;
+        row.map(block).transpose().map_err(|detail| self.failed(&detail))
+    }
+
     fn query(&self, sql: &str) -> Result<Vec<Vec<SqlValue>>, String> {
         sqlite::query(&self.raw, sql, &[]).map_err(|e| self.failed(&format!("{e:?}")))
     }
@@ -108,90 +179,29 @@ pub fn block(row: &rusqlite::Row<'_>) -> Result<StoredBlock, String> {
     Ok(StoredBlock { first: number(0)?, last: number(1)?, body })
 }
 
-fn file_in(directory: &Path, partition: &str) -> Result<PathBuf, String> {
-    let path = directory.join(format!("{partition}.sqlite"));
+/// The file that is meant.
+fn path_of(source: &Path, partition: &str) -> Result<PathBuf, String> {
+    if !source.is_dir() {
+        let path = source.to_path_buf();
+        let missing = || format!("{}: there is no such file", path.display());
+        return if path.exists() { Ok(path) } else { Err(missing()) };
+    }
+    let path = source.join(format!("{partition}.sqlite"));
     if path.is_file() {
         return Ok(path);
     }
-    let entries = std::fs::read_dir(directory).map_err(|e| e.to_string())?;
+    let entries = std::fs::read_dir(source).map_err(|e| format!("{}: {e}", source.display()))?;
     let mut names: Vec<String> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".sqlite").map(String::from))
+        .filter(|name| is_partition(name))
         .collect();
+    if names.is_empty()
+        && let Some(path) = objects::find(source, partition)?
+    {
+        return Ok(path);
+    }
     names.sort_unstable();
     let there = if names.is_empty() { "no partition at all".into() } else { names.join(", ") };
-    Err(format!("{} has no partition `{partition}`; it has {there}", directory.display()))
-}
-
-fn connect(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let live = Lock::held(directory.unwrap_or(Path::new(".")));
-    let wal = with_suffix(path, "-wal");
-    let has_wal = std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0);
-    let (raw, copy) = if live {
-        (open(&uri(path, "mode=ro"))?, None)
-    } else if has_wal {
-        let (copied, directory) = copy(path, &wal)?;
-        (open(&uri(&copied, "mode=rw"))?, Some(directory))
-    } else {
-        (open(&uri(path, "mode=ro&immutable=1"))?, None)
-    };
-    // One read transaction from here on: what a live host adds meanwhile is not seen.
-    raw.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master").map_err(|e| e.to_string())?;
-    Ok((raw, copy))
-}
-
-/// A partition's file that no host has open, read-only, without making files beside it; `None` when
-/// there is a WAL: it was not closed, or is open.
-pub fn closed(path: &Path) -> Result<Option<Connection>, String> {
-    let wal = std::fs::metadata(with_suffix(path, "-wal"));
-    if wal.is_ok_and(|wal| wal.len() > 0) {
-        return Ok(None);
-    }
-    open(&uri(path, "mode=ro&immutable=1")).map(Some)
-}
-
-fn open(uri: &str) -> Result<Connection, String> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let raw = Connection::open_with_flags(uri, flags).map_err(|e| e.to_string())?;
-    raw.busy_timeout(Duration::from_secs(5)).map_err(|e| e.to_string())?;
-    raw.pragma_update(None, "trusted_schema", false).map_err(|e| e.to_string())?;
-    Ok(raw)
-}
-
-/// SQLite's form of a path: `?`, `#` and `%` mean something there.
-fn uri(path: &Path, parameters: &str) -> String {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let path = path.to_string_lossy();
-    let path = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    format!("file:{path}?{parameters}")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// Copies file and WAL; both of the same moment.
-fn copy(path: &Path, wal: &Path) -> Result<(PathBuf, TempDir), String> {
-    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
-    let target = directory.path().join("log.sqlite");
-    for _ in 0..COPY_TRIES {
-        let before = (state(path), state(wal));
-        let copied = std::fs::copy(path, &target)
-            .and_then(|_| std::fs::copy(wal, with_suffix(&target, "-wal")));
-        if copied.is_ok() && before == (state(path), state(wal)) {
-            return Ok((target, directory));
-        }
-        std::thread::sleep(COPY_PAUSE);
-    }
-    Err("it changes all the time: stop its writer, or copy the file and its -wal yourself".into())
-}
-
-fn state(path: &Path) -> Option<(u64, SystemTime)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.len(), metadata.modified().ok()?))
+    Err(format!("{} has no partition `{partition}`; it has {there}", source.display()))
 }

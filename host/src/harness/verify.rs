@@ -8,14 +8,16 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use foldlog_core::chain::hex;
+use foldlog_core::chain::{NO_HASH, hex};
 use foldlog_core::driver::{Bulk, MemoryStore, Progress};
 use foldlog_core::protocol::View;
 
+use super::chain;
 use super::discard;
+use super::finding::{Finding, exit_code, head};
 use super::fold::{self, Folded};
 use super::replay::module;
-use super::rows::{Stored, Wrong};
+use super::rows::Stored;
 use super::snapshots::Taken;
 use super::source::Source;
 use crate::cli::{Verify, print};
@@ -27,56 +29,20 @@ const SNAPSHOTS: &str = "~snapshots:";
 
 /// SQLite names every page that is affected; the first ones say enough.
 const INTEGRITY_TOLD_MAX: usize = 10;
-const NOT_CLEAN: &str = "NOT CLEAN see above";
-
-/// Something that is wrong.
-#[derive(Debug)]
-struct Finding {
-    check: &'static str,
-    position: Option<u64>,
-    row: Option<(String, Vec<u8>)>,
-    detail: String,
-}
-
-impl Finding {
-    fn new(check: &'static str, detail: impl Into<String>) -> Self {
-        Self { check, position: None, row: None, detail: detail.into() }
-    }
-
-    fn at(self, position: u64) -> Self {
-        // Most details start with it themselves.
-        let detail = self.detail.strip_prefix(&format!("position {position}: "));
-        let detail = detail.map_or_else(|| self.detail.clone(), String::from);
-        Self { position: Some(position), detail, ..self }
-    }
-
-    fn row(check: &'static str, wrong: Wrong) -> Self {
-        Self { row: Some((wrong.view, wrong.key)), ..Self::new(check, wrong.detail) }
-    }
-}
+/// Said instead of `clean`.
+pub const NOT_CLEAN: &str = "NOT CLEAN see above";
 
 /// Checks it and prints the result; exit code 1 when something is wrong.
 pub fn run(verify: &Verify) -> Result<ExitCode, String> {
     let mut source = Source::open(&verify.source.source, &verify.source.partition)?;
-    let mut module = module(verify.source.guest.as_deref())?;
-    let mut findings = integrity(&source);
-    let stored = Stored::read(&source.raw).unwrap_or_else(|detail| {
-        findings.push(Finding::new("checksum", detail));
-        Stored::default()
-    });
-    findings.extend(stored.wrong.iter().map(|wrong| Finding::row("checksum", wrong.clone())));
-    if stored.wrong_count > stored.wrong.len() as u64 {
-        let detail = format!("{} rows in all do not match their checksums", stored.wrong_count);
-        findings.push(Finding::new("checksum", detail));
+    if verify.chain || verify.from.is_some() {
+        return chain_alone(verify, &source);
     }
-    let Some(genesis) = source.genesis()? else {
-        if let Some(progress) = source.import()? {
-            return Ok(tell_import(verify, &progress, &findings));
-        }
-        if source.head()? > 0 || stored.any() {
-            findings.push(Finding::new("log", "there is no genesis line").at(0));
-        }
-        return Ok(tell(verify, None, 0, &findings));
+    let mut module = module(verify.source.guest.as_deref())?;
+    let (stored, mut findings) = file(&source);
+    let genesis = if source.broken_at(0) { None } else { source.genesis()? };
+    let Some(genesis) = genesis else {
+        return without_log(verify, &source, &stored, findings);
     };
     let (checkpoint, serving) = match checkpoint(&source, &mut module, &genesis, &stored)? {
         Ok((position, serving)) => (position, serving),
@@ -108,7 +74,9 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
         findings.extend(wrong.map(|wrong| Finding::row("rows", wrong).at(checkpoint)));
     }
     let broken = folded.broken.as_ref();
-    findings.extend(broken.map(|b| Finding::new("log", b.detail.clone()).at(b.position)));
+    findings.extend(broken.map(Finding::from));
+    let expected = verify.expect_head.filter(|_| broken.is_none());
+    findings.extend(expected.and_then(|head| head.expected(folded.position, &folded.hash)));
     let ended = tell(verify, Some(&folded), checkpoint, &findings);
     if verify.discard {
         let right = stored.checkpoint.as_deref().filter(|_| broken.is_none());
@@ -125,6 +93,53 @@ pub fn run(verify: &Verify) -> Result<ExitCode, String> {
         }
     }
     Ok(ended)
+}
+
+/// There is nothing to fold: right for a log that never began, or whose import is not complete.
+fn without_log(
+    verify: &Verify,
+    source: &Source,
+    stored: &Stored,
+    mut findings: Vec<Finding>,
+) -> Result<ExitCode, String> {
+    if let Some(broken) = &source.broken {
+        findings.push(Finding::from(broken));
+        return Ok(tell(verify, None, 0, &findings));
+    }
+    findings.extend(verify.expect_head.and_then(|head| head.expected(0, &NO_HASH)));
+    if let Some(progress) = source.import()? {
+        return Ok(tell_import(verify, &progress, &findings));
+    }
+    if source.head()? > 0 || stored.any() {
+        findings.push(Finding::new("log", "there is no genesis line").at(0));
+    }
+    Ok(tell(verify, None, 0, &findings))
+}
+
+/// Checks the chain and nothing else, from the beginning or from where an earlier run ended.
+fn chain_alone(verify: &Verify, source: &Source) -> Result<ExitCode, String> {
+    let checked = chain::check(source, verify.from)?;
+    let mut findings: Vec<Finding> = checked.broken.iter().map(Finding::from).collect();
+    let expected = verify.expect_head.filter(|_| findings.is_empty());
+    findings.extend(expected.and_then(|head| head.expected(checked.position, &checked.hash)));
+    let told = if verify.source.json { checked.json(&findings) } else { checked.text(&findings) };
+    print(&told);
+    Ok(exit_code(&findings))
+}
+
+/// The stored rows, and what is wrong with them and with the file by themselves.
+fn file(source: &Source) -> (Stored, Vec<Finding>) {
+    let mut findings = integrity(source);
+    let stored = Stored::read(&source.raw).unwrap_or_else(|detail| {
+        findings.push(Finding::new("checksum", detail));
+        Stored::default()
+    });
+    findings.extend(stored.wrong.iter().map(|wrong| Finding::row("checksum", wrong.clone())));
+    if stored.wrong_count > stored.wrong.len() as u64 {
+        let detail = format!("{} rows in all do not match their checksums", stored.wrong_count);
+        findings.push(Finding::new("checksum", detail));
+    }
+    (stored, findings)
 }
 
 /// What SQLite itself finds. It misses most flipped bits; the other checks do not.
@@ -190,10 +205,6 @@ fn tell_import(verify: &Verify, progress: &Progress, findings: &[Finding]) -> Ex
     exit_code(findings)
 }
 
-fn exit_code(findings: &[Finding]) -> ExitCode {
-    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
 fn tell(
     verify: &Verify,
     folded: Option<&Folded>,
@@ -207,6 +218,7 @@ fn tell(
             .token("ok", findings.is_empty())
             .token("position", position)
             .text("hash", &hex(&hash))
+            .text("head", &head(position, &hash))
             .token("checkpoint", checkpoint)
             .token("faulted", folded.map_or_else(|| "[]".to_string(), Folded::faulted_json))
             .token("findings", array(&told));
@@ -220,35 +232,9 @@ fn tell(
         folded.into_iter().flat_map(Folded::faulted_lines).for_each(|line| print(&line));
         let clean = "clean     chain, fold, rows and file agree";
         print(if findings.is_empty() { clean } else { NOT_CLEAN });
+        if findings.is_empty() {
+            print(&format!("next      --from {}", head(position, &hash)));
+        }
     }
     exit_code(findings)
-}
-
-impl Finding {
-    fn json(&self) -> String {
-        let mut object = Object::default().text("check", self.check);
-        if let Some(position) = self.position {
-            object = object.token("position", position);
-        }
-        if let Some((view, key)) = &self.row {
-            object = object.text("view", view).text("key", &hex(key));
-        }
-        object.text("detail", &self.detail).end()
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("{:9} ", self.check);
-        if let Some(position) = self.position {
-            text.push_str(&format!("position {position}: "));
-        }
-        if let Some((view, key)) = &self.row {
-            text.push_str(&format!("view {view}, key {}", hex(key)));
-            // Most keys are text: easier to recognise.
-            let plain = std::str::from_utf8(key).ok().filter(|key| !key.contains(char::is_control));
-            text.push_str(&plain.map_or(String::new(), |key| format!(" `{key}`")));
-            text.push_str(": ");
-        }
-        text.push_str(&self.detail);
-        text
-    }
 }

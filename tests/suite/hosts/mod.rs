@@ -1,8 +1,10 @@
 //! Hosts: what holds of the processes and their files, whatever is asked of them.
 //!
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
-//! between the steps of one), `two` (on one directory), `verify` (rows that lie), `adopt` (logs
-//! from elsewhere), `secrets` (what is kept beside a log), `at` (as of then), `faults` (a guest that misbehaves), `orders` (what a process
+//! between the steps of one), `two` (on one directory), `sources` (where a log lies), `carried` (from
+//! one place to another), `edge` (a log of workerd's), `verify` (rows that lie), `adopt` (logs from
+//! elsewhere), `secrets` (what is kept beside a log), `at` (as of then), `faults` (a guest that
+//! misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
 //! (calls to the outside), `sent` (killed around those), `trust` (over TLS), `beside` (reads and
@@ -15,6 +17,9 @@ mod load;
 mod crash;
 mod transfers;
 mod two;
+mod sources;
+mod carried;
+mod edge;
 mod verify;
 
 mod adopt;

@@ -1,10 +1,11 @@
-//! The lines of one part of an import: bytes in, blocks of checked lines out.
+//! Lines of a log on their way in, of an import's part or of a file: bytes in, blocks of checked
+//! lines out.
 //!
-//! Owns what a line must be to be taken in: within the sizes, the stored form, the chain. Refuses
+//! Owns what a line must be to be taken in: within the size, the stored form, the chain. Refuses
 //! to store anything, and to know whether the lines make sense to a guest.
 //!
-//! Invariant: what comes out follows the line before byte for byte as it was sent, or the part is
-//! refused, with the number of the line in it and the position that had to come.
+//! Invariant: what comes out follows the line before byte for byte as it was sent, or it is
+//! refused, with the number of the line and the position that had to come.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -14,21 +15,49 @@ use super::super::{Progress, StoredBlock};
 use crate::chain::{self, Broken, Chain, FORMAT_VERSION, Packer};
 use crate::commit::Genesis;
 use crate::errors::{Code, Problem};
-use crate::http::too_large;
 use crate::json::is_minified;
-use crate::limits::{COMMIT_BYTES_MAX, IMPORT_BYTES_MAX, LINE_DEPTH_MAX};
+use crate::limits::{COMMIT_BYTES_MAX, LINE_DEPTH_MAX};
 
-/// A part on its way in.
+/// Lines on their way in.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     /// The genesis line and the last line taken.
     pub progress: Progress,
+    /// Bytes that came.
+    pub bytes: u64,
     packer: Packer,
     /// A line whose end is still to come.
     begun: Vec<u8>,
-    /// Lines and bytes of this part.
+    /// Lines that were taken.
     lines: u64,
-    bytes: u64,
+}
+
+/// A line that is not taken in, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number among those that came, from 1.
+    pub line: u64,
+    /// The position that had to come.
+    pub position: u64,
+    /// What is wrong with it.
+    pub detail: String,
+    code: Code,
+    field: Option<&'static str>,
+    limit: Option<u64>,
+}
+
+impl Refused {
+    /// As the answer to a part of an import.
+    pub(super) fn problem(&self) -> Problem {
+        let Self { line, position, detail, .. } = self;
+        let detail = format!("line {line} of the part, position {position}: {detail}");
+        let mut problem = Problem::new(self.code, detail);
+        if let Some(field) = self.field {
+            problem = problem.text("field", field);
+        }
+        let problem = problem.number("line", *line).number("position", *position);
+        self.limit.map_or(problem.clone(), |limit| problem.number("limit", limit))
+    }
 }
 
 impl Lines {
@@ -38,13 +67,10 @@ impl Lines {
         Self { progress, packer, begun, lines: 0, bytes: 0 }
     }
 
-    /// Takes the next bytes in; returns the blocks that they complete.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<StoredBlock>, Problem> {
+    /// Takes the next bytes in, and adds the blocks that they complete; those before a line that
+    /// is refused, too.
+    pub fn take(&mut self, bytes: &[u8], blocks: &mut Vec<StoredBlock>) -> Result<(), Refused> {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if self.bytes > IMPORT_BYTES_MAX {
-            return Err(too_large());
-        }
-        let mut blocks = Vec::new();
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at_checked(end).unwrap_or_default();
@@ -60,24 +86,33 @@ impl Lines {
             blocks.extend(block);
         }
         self.begun.extend_from_slice(rest);
-        self.fits(self.begun.len())?;
-        Ok(blocks)
+        self.fits(self.begun.len())
     }
 
-    /// The part is over; returns its last block.
-    pub fn end(&mut self) -> Result<Option<StoredBlock>, Problem> {
+    /// Nothing more comes; returns the last block.
+    pub fn end(&mut self) -> Result<Option<StoredBlock>, Refused> {
         if !self.begun.is_empty() {
             return Err(self.cut_off());
         }
-        Ok(self.packer.finish())
+        Ok(self.rest())
     }
 
-    /// The part ended within a line.
-    pub fn cut_off(&self) -> Problem {
+    /// The block that is not complete.
+    pub fn rest(&mut self) -> Option<StoredBlock> {
+        self.packer.finish()
+    }
+
+    /// Bytes of a line whose end is still to come.
+    pub fn begun(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// It ended within a line.
+    pub fn cut_off(&self) -> Refused {
         self.refused(Code::MalformedJson, "the body ends within it", None)
     }
 
-    fn line(&mut self, bytes: &[u8]) -> Result<Option<StoredBlock>, Problem> {
+    fn line(&mut self, bytes: &[u8]) -> Result<Option<StoredBlock>, Refused> {
         self.fits(bytes.len())?;
         let Ok(line) = core::str::from_utf8(bytes) else {
             return Err(self.refused(Code::MalformedJson, "it is not UTF-8", None));
@@ -114,7 +149,7 @@ impl Lines {
         Ok(self.packer.add(first, chain.position.unwrap_or_default(), line))
     }
 
-    fn check_format(&self, line: &str) -> Result<(), Problem> {
+    fn check_format(&self, line: &str) -> Result<(), Refused> {
         let unreadable = || self.refused(Code::MalformedJson, "it is no genesis line", None);
         if chain::position(line).is_some_and(|position| position > 0) {
             let detail = "a log starts with its genesis line, at position 0";
@@ -136,23 +171,18 @@ impl Lines {
         self.progress.chain.position.map_or(0, |position| position.saturating_add(1))
     }
 
-    fn fits(&self, bytes: usize) -> Result<(), Problem> {
+    fn fits(&self, bytes: usize) -> Result<(), Refused> {
         if bytes <= COMMIT_BYTES_MAX {
             return Ok(());
         }
         let detail = format!("it has more than {COMMIT_BYTES_MAX} bytes");
-        let problem = self.refused(Code::TooLarge, &detail, None);
-        Err(problem.number("limit", COMMIT_BYTES_MAX as u64))
+        let limit = Some(COMMIT_BYTES_MAX as u64);
+        Err(Refused { limit, ..self.refused(Code::TooLarge, &detail, None) })
     }
 
-    fn refused(&self, code: Code, detail: &str, field: Option<&str>) -> Problem {
+    fn refused(&self, code: Code, detail: &str, field: Option<&'static str>) -> Refused {
         let (line, position) = (self.lines.saturating_add(1), self.expected());
-        let detail = format!("line {line} of the part, position {position}: {detail}");
-        let mut problem = Problem::new(code, detail);
-        if let Some(field) = field {
-            problem = problem.text("field", field);
-        }
-        problem.number("line", line).number("position", position)
+        Refused { line, position, detail: detail.to_string(), code, field, limit: None }
     }
 }
 

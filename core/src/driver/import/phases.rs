@@ -4,6 +4,7 @@
 //! covers, or a log. Refuses to know who feeds it and what a failure is answered with.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::super::bulk::same_target;
 use super::super::checkpoint::take_checkpoint;
@@ -17,6 +18,8 @@ use super::lines::taken;
 use super::{Folding, Next, Part, Phase};
 use crate::chain::{self, NO_HASH};
 use crate::errors::{Code, Problem};
+use crate::http::too_large;
+use crate::limits::IMPORT_BYTES_MAX;
 use crate::protocol::Response;
 
 /// Tries to fold, when projections trap or rows are damaged on the way.
@@ -102,10 +105,13 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
         part: &mut Part<S::Guest>,
         bytes: &[u8],
     ) -> Result<Next<S::Guest>, Failure> {
-        let blocks = match part.lines.take(bytes) {
-            Ok(blocks) => blocks,
-            Err(problem) => return Ok(refused(&problem)),
-        };
+        if part.lines.bytes.saturating_add(bytes.len() as u64) > IMPORT_BYTES_MAX {
+            return Ok(refused(&too_large()));
+        }
+        let mut blocks = Vec::new();
+        if let Err(line) = part.lines.take(bytes, &mut blocks) {
+            return Ok(refused(&line.problem()));
+        }
         if !blocks.is_empty() {
             // A crash must not leave blocks that nothing tells apart from a log without genesis.
             let first = self.imports.unfinished.is_none().then(|| part.start.clone());
@@ -120,7 +126,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub(super) fn end(&mut self, part: &mut Part<S::Guest>) -> Result<Next<S::Guest>, Failure> {
         let block = match part.lines.end() {
             Ok(block) => block,
-            Err(problem) => return Ok(refused(&problem)),
+            Err(line) => return Ok(refused(&line.problem())),
         };
         let progress = part.lines.progress.clone();
         if part.complete && progress.chain.position.unwrap_or_default() == 0 {
