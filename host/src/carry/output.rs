@@ -58,7 +58,7 @@ impl Output {
     /// A file, continued if it is there: what has to come next, and where to write it.
     pub fn resume(path: &Path) -> Result<(Self, Progress), String> {
         if !path.exists() {
-            return Ok((Self::open(path)?, Progress::default()));
+            return Ok((Self::create(Some(path))?, Progress::default()));
         }
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         if owner::of(path) != foldlog_core::driver::NOBODY {

@@ -58,13 +58,12 @@ pub fn run(pull: &Pull) -> Result<ExitCode, String> {
     match pulled {
         Ok(()) => output.end()?,
         Err(Stop::Found(why)) => {
-            // What came before it is good.
-            output.end()?;
+            keep(output, &progress)?;
             eprintln!("foldlog: {}: {why}", remote.base);
             return Ok(ExitCode::FAILURE);
         }
         Err(Stop::Failed(why) | Stop::Broke(why)) => {
-            output.end()?;
+            keep(output, &progress)?;
             return Err(format!("{}: {why}", remote.base));
         }
     }
@@ -81,6 +80,11 @@ pub fn run(pull: &Pull) -> Result<ExitCode, String> {
         print(&format!("pulled    {file}: {events} events in {seconds:.3} s, head {head}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What came is good as far as it goes; a file in which nothing came is none.
+fn keep(output: Output, progress: &Progress) -> Result<(), String> {
+    if progress.genesis.is_empty() { Ok(()) } else { output.end() }
 }
 
 impl Puller {

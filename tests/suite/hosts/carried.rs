@@ -155,6 +155,11 @@ fn another_log_is_not_pulled_into_a_file() {
     }
     let (code, said) = run(&["pull", &url(&host), "--partition", "none", "-o", text(&file)]);
     assert!(code == Some(2) && said.contains("no log to pull"), "{said}");
+    for name in ["new.sqlite", "new.ndjson"] {
+        let new = here.path().join(name);
+        let (code, said) = run(&["pull", &url(&host), "--partition", "none", "-o", text(&new)]);
+        assert!(code == Some(2) && !new.exists(), "nothing came: {said}");
+    }
     let (code, said) = run(&["pull", &url(&host), "-o", text(&host.data().join("x.sqlite"))]);
     assert!(code == Some(2) && said.contains("a host serves the directory"), "{said}");
     host.stop();
