@@ -4,8 +4,9 @@
 #
 #   wasm/build.sh guest          build/guest.wasm, the module that both hosts run
 #   wasm/build.sh guest-faults   what only tests run: build/guest-faults.wasm, the same with faults
-#                                to inject, and build/lending/, a domain of a user's own, and
-#                                build/lending-next/, the same a year later
+#                                to inject, and build/lending/, a domain of a user's own,
+#                                build/lending-next/, the same a year later, and build/planted/,
+#                                that one with faults that are switched on in its bytes
 #   wasm/build.sh reproduce      builds the guest once more, from nothing: the bytes must be the same
 #   wasm/build.sh worker         build/worker/, all that wrangler or workerd loads
 #   wasm/build.sh domain DIR OUT  OUT/guest.wasm of the crate in DIR and, once the Worker is built,
@@ -139,8 +140,8 @@ case ${1:-} in
 guest) wasm/setup.sh guest; environment; guest ;;
 guest-faults)
     wasm/setup.sh guest; environment; guest_faults
-    for edition in "" -next; do
-        crate=$PWD/tests/example-domain$edition out=$PWD/build/lending$edition
+    for pair in example-domain:lending example-domain-next:lending-next planted:planted; do
+        crate=$PWD/tests/${pair%:*} out=$PWD/build/${pair#*:}
         mkdir -p "$out"
         domain
     done ;;

@@ -29,7 +29,7 @@ pub const NO_HASH: Hash = [0; 32];
 pub const HASH_HOLE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// `,"hash":"` + 64 digits + `"}`.
-const HASH_MEMBER_BYTES: usize = 75;
+pub const HASH_MEMBER_BYTES: usize = 75;
 const HASH_PREFIX: &str = ",\"hash\":\"";
 const POSITION_PREFIX: &str = "{\"position\":";
 

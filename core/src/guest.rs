@@ -5,6 +5,7 @@
 //!
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
+mod again;
 mod dispatch;
 mod fold;
 mod refold;
@@ -13,10 +14,12 @@ mod wake;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use again::Deciding;
+use dispatch::of_consumers;
 use fold::{Folding, Slicing};
 use serde::Serialize;
 use serde::de::Deserialize;
@@ -60,6 +63,7 @@ enum UnderWay {
     Stage(Box<Staging>),
     Fold(Folding),
     Slice(Slicing),
+    Decide(Deciding),
 }
 
 /// What is being staged.
@@ -138,6 +142,7 @@ impl Guest {
             Op::Stage => open.stage(&self.routes, &decode(message)?),
             Op::Supply => open.supply(&self.routes, decode(message)?),
             Op::Slice => open.slice(decode(message)?),
+            Op::Decide => open.decide(&decode(message)?),
             Op::Commit => match (open.proposal.take(), open.rebuild.take()) {
                 (Some(proposal), _) => {
                     open.engine.commit(proposal);
@@ -318,6 +323,7 @@ impl Opened {
             UnderWay::Stage(staging) => &staging.asked,
             UnderWay::Fold(folding) => &folding.asked,
             UnderWay::Slice(slicing) => &slicing.asked,
+            UnderWay::Decide(deciding) => &deciding.asked,
         };
         if !self.engine.answers_fit(asked, &answers) {
             return refuse(RefusalReason::Malformed, "the answers do not fit the queries");
@@ -344,19 +350,17 @@ impl Opened {
                 self.engine.supply(&mut slicing.supplied, asked, answers);
                 self.continue_slice(slicing)
             }
+            UnderWay::Decide(mut deciding) => {
+                let asked = core::mem::take(&mut deciding.asked);
+                self.engine.supply(&mut deciding.supplied, asked, answers);
+                self.continue_decide(deciding)
+            }
         }
     }
 }
 
 fn done(outcome: Outcome) -> Answered {
     encode(&StageStep::Done(Box::new(outcome)))
-}
-
-/// What dispatchers want to know of a proposal.
-fn of_consumers(proposal: Option<&Proposal>) -> (bool, Vec<String>) {
-    proposal.map_or_else(Default::default, |proposal| {
-        (proposal.changes_consumers(), proposal.topics().to_vec())
-    })
 }
 
 fn outcome(

@@ -14,10 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
+mod again;
 mod bytes;
 pub mod consumers;
 mod stage;
 
+pub use again::*;
 pub use stage::*;
 
 /// Raised whenever a message or an operation changes meaning. Hosts refuse any other number.
@@ -35,7 +37,7 @@ pub enum Op {
     Fold = 3,
     /// `Input -> StageStep`: proposes, changes nothing.
     Stage = 4,
-    /// `Vec<Answer> -> FoldStep | StageStep`, whichever asked with `Need`.
+    /// `Vec<Answer> -> FoldStep | StageStep | DecideStep`, whichever asked with `Need`.
     Supply = 5,
     /// `() -> ()`: takes the held proposal in; can not fail.
     Commit = 6,
@@ -47,6 +49,9 @@ pub enum Op {
     TakeCheckpoint = 9,
     /// `u32 -> SliceStep`: builds generations of views, at most so many events.
     Slice = 10,
+    /// `Decide -> DecideStep`: decides stored commits again, and takes them in as they are
+    /// recorded. An instance that was asked this is not asked to stage commands any more.
+    Decide = 11,
 }
 
 impl Op {
@@ -63,6 +68,7 @@ impl Op {
             8 => Self::TakeBlock,
             9 => Self::TakeCheckpoint,
             10 => Self::Slice,
+            11 => Self::Decide,
             _ => return None,
         })
     }

@@ -3,6 +3,7 @@
 //! Owns texts for people. Flags of settings come from core's table, so that flag, environment
 //! variable and documentation never differ.
 
+mod again;
 mod carry;
 mod source;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use foldlog_core::settings::{HostKind, Setting, TABLE, Unit};
 
+pub use again::{Gate, Redecide};
 pub use carry::{Export, Import, Layout, Pull, Push, Truncate};
 pub use source::{PlaceFlags, SourceFlags};
 
@@ -46,6 +48,10 @@ pub enum Verb {
     Replay(Replay),
     /// Check a log and its rows, and name the first thing that is wrong
     Verify(Verify),
+    /// Decide a whole log again, and tell what comes out otherwise than it is recorded
+    Redecide(Redecide),
+    /// Try a new guest on a whole log, and tell all that it does otherwise than the old one
+    Gate(Gate),
     /// Show a projection or a stream's state as of a position or a time
     At(At),
     /// Show what changed between two positions

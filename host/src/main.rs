@@ -69,7 +69,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Verb};
-use harness::{at, describe, diff, events, head, pages, replay, selftest, stats, trace, verify};
+use harness::{
+    at, describe, diff, events, head, pages, redecide, replay, selftest, stats, trace, verify,
+};
 
 /// It could not be told whether something is wrong.
 const COULD_NOT_RUN: u8 = 2;
@@ -79,6 +81,8 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => serve::run(&serve).map(|()| ExitCode::SUCCESS),
         Verb::Replay(replay) => replay::run(&replay),
         Verb::Verify(verify) => verify::run(&verify),
+        Verb::Redecide(redecide) => redecide::run(&redecide),
+        Verb::Gate(gate) => harness::gate::run(&gate),
         Verb::At(at) => at::run(&at),
         Verb::Diff(diff) => diff::run(&diff),
         Verb::Head(head) => head::run(&head),

@@ -203,6 +203,11 @@ impl Instance {
         })
     }
 
+    /// Bytes of its memory. It never shrinks: this is also the most that it had.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+
     /// Writes the message into a buffer of the guest's, or nothing for an empty one.
     fn write(&mut self, message: &[u8]) -> Result<(u32, u32), Trap> {
         if message.is_empty() {

@@ -3,6 +3,7 @@
 //! Reading order: `golden` (logs of every version still verify, fold and answer the same),
 //! `changed` (so do those that several modules wrote), `domain` (what holds of the log of one
 //! domain), `issues` and `topics` (such logs),
+//! `redecide` (their decisions come out the same),
 //! `damage` (any changed byte is found, and the first bad position named right).
 
 mod changed;
@@ -10,6 +11,7 @@ mod damage;
 mod domain;
 mod golden;
 mod issues;
+mod redecide;
 mod topics;
 
 use std::io::Write as _;

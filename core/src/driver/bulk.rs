@@ -7,13 +7,17 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::call::call;
-use super::checkpoint::take_checkpoint;
+use super::call::{call, stage};
+use super::checkpoint::{store_rows_alone, take_checkpoint};
 use super::pages::{self, Start};
 use super::partition::{Live, fold_blocks};
 use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
-use crate::protocol::{Description, Fold, Op, Opened, Quarantine, Quarantined};
+use crate::protocol::{
+    Body, Decide, DecideStep, Description, Fold, Input, Op, Opened, Process, Quarantine,
+    Quarantined, Report, Request, Response, Stamp, What,
+};
+use crate::time::Time;
 
 /// An instance that takes blocks in and does nothing else.
 #[derive(Debug)]
@@ -57,6 +61,61 @@ impl<G: Guest> Bulk<G> {
     /// About 1 MB per call is best. Returns the position reached.
     pub fn fold<T: Store>(&mut self, store: &mut T, lines: Vec<&str>) -> Result<u64, Failure> {
         fold_blocks(&mut self.live, store, &Fold { blocks: lines })
+    }
+
+    /// Takes in commit lines like [`Self::fold`], and decides each of them again before that, but
+    /// for those at `skip`. `told` is given what became of them, in parts: each goes up to the
+    /// position that it says, and behind it the store has a checkpoint, or the call is over.
+    pub fn decide<T: Store>(
+        &mut self,
+        store: &mut T,
+        blocks: Vec<&str>,
+        skip: &[u64],
+        told: &mut dyn FnMut(Report),
+    ) -> Result<(), Failure> {
+        let decide = Decide { blocks, skip: skip.to_vec() };
+        let mut step: DecideStep = call(&mut self.live.guest, Op::Decide, &decide)?;
+        loop {
+            let answers = match step {
+                DecideStep::Need(queries) => store.read(&queries)?,
+                DecideStep::CheckpointDue(report) => {
+                    store_rows_alone(&mut self.live, store)?;
+                    told(report);
+                    Vec::new()
+                }
+                DecideStep::Done { report, checkpoint_due } => {
+                    if checkpoint_due {
+                        store_rows_alone(&mut self.live, store)?;
+                    }
+                    told(report);
+                    return Ok(());
+                }
+            };
+            step = call(&mut self.live.guest, Op::Supply, &answers)?;
+        }
+    }
+
+    /// Asks like a client who only reads. The instance must have folded all there is.
+    pub fn read<T: Store>(&mut self, store: &mut T, target: &str) -> Result<Response, Failure> {
+        let request = Request {
+            method: "GET",
+            target,
+            headers: Vec::new(),
+            body: Body::Whole(&[]),
+            fingerprint: None,
+        };
+        let stamp = Stamp { clock: Time(0), entropy: [0; 16] };
+        let (what, process) = (What::Request(request), Process::default());
+        let outcome = stage(&mut self.live, store, &Input { stamp, what, process })?;
+        if outcome.proposed.is_some() {
+            let () = call(&mut self.live.guest, Op::Rollback, &())?;
+        }
+        Ok(outcome.response)
+    }
+
+    /// The instance, for what a host can tell of it.
+    pub const fn guest(&self) -> &G {
+        &self.live.guest
     }
 
     /// Writes the rows still in memory: from then on the store has all of them.

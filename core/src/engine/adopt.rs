@@ -38,8 +38,7 @@ pub(super) fn adopted(record: &Record<'_>) -> Result<Option<[u8; 16]>, Stop> {
     if record.event.stream != STREAM || !matches!(record.event_type(), ADOPTED | TRUNCATED) {
         return Ok(None);
     }
-    let hex = record.data().strip_prefix(DATA_START).and_then(|rest| rest.get(..32));
-    let incarnation = hex.and_then(unhex);
+    let incarnation = stated(record.event);
     incarnation.map(Some).ok_or_else(|| Stop::Fault("its incarnation can not be read".into()))
 }
 
@@ -82,6 +81,15 @@ pub fn truncation(cut: &Cut, stamp: &Stamp) -> String {
         ..Commit::default()
     };
     commit.line()
+}
+
+/// The incarnation that an adoption brings.
+pub(super) fn incarnation(event: &commit::Event<'_>) -> Option<[u8; 16]> {
+    (event.event_type == ADOPTED).then(|| stated(event)).flatten()
+}
+
+fn stated(event: &commit::Event<'_>) -> Option<[u8; 16]> {
+    unhex(event.data.strip_prefix(DATA_START)?.get(..32)?)
 }
 
 impl Engine {

@@ -132,7 +132,7 @@ impl Engine {
                 reacting.react(self, access, record, faults)
             };
         let folded = apply::apply(self, access, &commit, Some(&mut react))?;
-        if genesis.is_some() {
+        if commit.position == 1 {
             reacting.list_partition(&self.partition);
         }
         commit.reactions = reacting.text();

@@ -12,6 +12,7 @@
 
 mod access;
 pub mod adopt;
+pub mod again;
 mod apply;
 mod build;
 mod cache;
@@ -88,10 +89,11 @@ const KIND_PROJECTION: u64 = 1;
 const KIND_BUILDING: u64 = 2;
 const KIND_STREAM: u64 = 3;
 const KIND_SYSTEM: u64 = 4;
+const KIND_AGAIN: u64 = 5;
 
 /// What a trap would be told of.
 #[derive(Clone, Copy, Debug)]
-enum Doing {
+pub enum Doing {
     /// The projection with this index applies the record at a position: the generation that serves.
     Projection(usize, u64),
     /// The same for the generation of it that does not serve yet.
@@ -100,21 +102,25 @@ enum Doing {
     Stream(u64),
     /// A command of the system is decided, or an effect settled.
     System(pending::Which),
+    /// The recorded commit with this first position is decided again.
+    Again(u64),
 }
 
 /// Says what is being done; returns what was said before, for [`done`].
-fn doing(what: Doing) -> u64 {
+pub fn doing(what: Doing) -> u64 {
     let (kind, index, position) = match what {
         Doing::Projection(index, position) => (KIND_PROJECTION, index as u64, position),
         Doing::Building(index, position) => (KIND_BUILDING, index as u64, position),
         Doing::Stream(position) => (KIND_STREAM, 0, position),
         Doing::System((position, n)) => (KIND_SYSTEM, n.into(), position),
+        Doing::Again(position) => (KIND_AGAIN, 0, position),
     };
     let word = (kind << 56) | ((index & 0xffff) << 40) | (position & 0xff_ffff_ffff);
     PROGRESS.swap(word, Ordering::Relaxed)
 }
 
-fn done(before: u64) {
+/// Says that it is over.
+pub fn done(before: u64) {
     PROGRESS.store(before, Ordering::Relaxed);
 }
 
@@ -123,6 +129,11 @@ fn done(before: u64) {
 pub fn trapped_reaction(word: u64) -> Option<pending::Which> {
     let n = u32::try_from((word >> 40) & 0xffff).ok()?;
     (word >> 56 == KIND_SYSTEM).then_some((word & 0xff_ffff_ffff, n))
+}
+
+/// The commit that was being decided again, by a progress word.
+pub const fn trapped_again(word: u64) -> Option<u64> {
+    if word >> 56 == KIND_AGAIN { Some(word & 0xff_ffff_ffff) } else { None }
 }
 
 /// What trapped on which record, by a progress word; nothing that could be left out otherwise.

@@ -251,7 +251,7 @@ impl Engine {
             Ok(told) => told,
             Err(e) => return Ok(Woken::Broken(e.to_string())),
         };
-        told.silent = result.trapped.then(|| "it trapped".to_string());
+        told.silent = result.trapped.then(|| super::wake::TRAPPED.to_string());
         let cause = Cause { manager: Cow::Borrowed(&call.manager), position: which.0, n: which.1 };
         let caused = Caused { cause, depth: call.depth };
         let before = doing(Doing::System(which));

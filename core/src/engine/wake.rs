@@ -31,6 +31,12 @@ use crate::read::Stop;
 use crate::time::Time;
 use crate::upcast::{self, Unreadable};
 
+/// Why a command is refused without being decided: it read too much, or trapped twice.
+pub(super) const UNDECIDED: [&str; 2] =
+    ["the decision reads more than it may", "the decision failed"];
+/// Why no process manager is told.
+pub(super) const TRAPPED: &str = "it trapped";
+
 /// A wake: what is due by this stamp's clock is done, one command at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Wake<'a> {
@@ -92,7 +98,7 @@ impl Engine {
     }
 
     /// Nothing, when it waits for a view.
-    fn do_due(
+    pub(super) fn do_due(
         &self,
         supplied: &Supplied,
         wake: &Wake<'_>,
@@ -105,9 +111,9 @@ impl Engine {
             Err(Stop::Fault(what)) => return Ok(Some(Woken::Broken(what))),
         };
         let refused = if wake.too_much {
-            Some(Problem::new(Code::Internal, "the decision reads more than it may"))
+            Some(Problem::new(Code::Internal, UNDECIDED[0]))
         } else if wake.wake.trapped == Some(which) {
-            Some(Problem::new(Code::Internal, "the decision failed"))
+            Some(Problem::new(Code::Internal, UNDECIDED[1]))
         } else {
             match self.propose_due(access, wake.stamp, &due)? {
                 Decided::Proposed(_, proposal) => return Ok(Some(Woken::Proposed(proposal))),
@@ -117,7 +123,7 @@ impl Engine {
             }
         };
         let silent = wake.wake.trapped == Some(which) && wake.wake.silent;
-        let silent = silent.then(|| "it trapped".to_string());
+        let silent = silent.then(|| TRAPPED.to_string());
         let settled = self.settle(supplied, wake.stamp, &due, (refused.as_ref(), silent))?;
         Ok(match settled {
             Decided::Proposed(_, proposal) => Some(Woken::Proposed(proposal)),
@@ -214,7 +220,7 @@ impl Engine {
 }
 
 /// A command that another module recorded, and that this one can not take: refused by name.
-fn unreadable(ordered: &Ordered, why: &Unreadable) -> Problem {
+pub(super) fn unreadable(ordered: &Ordered, why: &Unreadable) -> Problem {
     let Ordered { aggregate_type, command, version, .. } = ordered;
     match why {
         Unreadable::Unknown => {

@@ -4,9 +4,11 @@
 //! and what a commit tells of a consumer.
 
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::{Answered, Opened, Staged, Staging, done, refuse};
-use crate::engine::{Engine, Missing, consumers};
+use crate::engine::{Engine, Missing, Proposal, consumers};
 use crate::http::{Route, topic_page};
 use crate::protocol::consumers::{Dispatch, Dispatched};
 use crate::protocol::{RefusalReason, Stamp};
@@ -79,4 +81,11 @@ fn come(
         Err(Stop::Miss) => Err(access.take_missing()),
         Err(Stop::Fault(what)) => Ok(Err(what)),
     }
+}
+
+/// What dispatchers want to know of a proposal.
+pub(super) fn of_consumers(proposal: Option<&Proposal>) -> (bool, Vec<String>) {
+    proposal.map_or_else(Default::default, |proposal| {
+        (proposal.changes_consumers(), proposal.topics().to_vec())
+    })
 }

@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use super::dispatch::of_consumers;
 use super::{Answered, Opened, Staged, Staging, done, outcome, refuse};
 use crate::engine::{self, Woken};
 use crate::http::{Answer, Route};
@@ -52,7 +53,7 @@ impl Opened {
                 told.proposed = Some(proposal.last());
                 told.wake = true;
                 told.checkpoint_due = self.engine.checkpoint_due();
-                (told.consumers, told.topics) = super::of_consumers(Some(&proposal));
+                (told.consumers, told.topics) = of_consumers(Some(&proposal));
                 self.proposal = Some(*proposal);
             }
         }

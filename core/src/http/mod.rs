@@ -37,7 +37,7 @@ pub use answer::Answer;
 pub use delivered::page as topic_page;
 pub use import::{is_import, not_empty, too_large};
 pub use live::PAGE;
-pub use publish::body_bytes_max;
+pub use publish::{body_bytes_max, decide_publication};
 pub use request::{Parsed, parse, partition_of};
 pub use routes::{Action, Of, Route, table};
 pub use shown::{Form, push as push_record};

@@ -17,9 +17,12 @@ use super::matching::is_at;
 use super::request::{Headers, Parsed};
 use super::{Handled, read, refused, topics};
 use crate::chain::HASH_HOLE;
-use crate::engine::{Access, Answered, Decided, Engine, Missing, Published, TopicSchemas};
+use crate::commit::{Commit, Event};
+use crate::engine::{
+    Access, Answered, Decided, Engine, Metadata, Missing, Published, TopicSchemas,
+};
 use crate::errors::{Code, Problem};
-use crate::ids::{is_id, is_topic};
+use crate::ids::{is_id, is_topic, split_stream};
 use crate::json::{self, push_string, push_unsigned};
 use crate::limits::{
     ID_CHARS_MAX, PUBLISH_BYTES_MAX, PUBLISH_EVENTS_MAX, PUBLISH_VIOLATIONS_MAX, TOPIC_CHARS_MAX,
@@ -33,6 +36,15 @@ pub struct Given {
     topic: String,
     event_type: String,
     payload: String,
+}
+
+impl Given {
+    /// One that was published before, as the log has it.
+    fn recorded(event: &Event<'_>) -> Self {
+        let (_, topic) = split_stream(&event.stream).unwrap_or_default();
+        let (topic, event_type) = (topic.to_string(), event.event_type.to_string());
+        Self { topic, event_type, payload: event.data.to_string() }
+    }
 }
 
 /// The longest body that a host reads for this request, if it reads this much for all others.
@@ -110,28 +122,48 @@ fn given(index: usize, event: &str) -> Result<Given, Problem> {
 /// Publishes, or says why not.
 pub(super) fn publish(
     engine: &Engine,
-    mut access: Access<'_>,
+    access: Access<'_>,
     parsed: &Parsed,
     stamp: &Stamp,
 ) -> Result<Handled, Missing> {
-    let before = engine.published_before(&mut access, &parsed.metadata, stamp);
-    // Tried before a miss is told, so that one round supplies both.
-    let checked = checked(engine, &mut access, &parsed.batch);
-    let published = match (before, checked) {
-        (Ok(Some(decided)), _) => return Ok(told(&decided)),
-        (Err(Stop::Fault(what)), _) | (Ok(None), Err(Stop::Fault(what))) => {
-            return Ok(refused(&Problem::new(Code::Internal, what)));
-        }
-        (Err(Stop::Miss), _) | (Ok(None), Err(Stop::Miss)) => return Err(access.take_missing()),
-        (Ok(None), Ok(Err(problem))) => return Ok(refused(&problem)),
-        (Ok(None), Ok(Ok(published))) => published,
-    };
-    let decided = engine.propose_published(access, &parsed.metadata, stamp, published)?;
+    let decided = decide(engine, access, &parsed.batch, (&parsed.metadata, stamp))?;
     let handled = told(&decided);
     Ok(match decided {
         Decided::Proposed(_, proposal) => Handled { proposal: Some(*proposal), ..handled },
         _ => handled,
     })
+}
+
+/// What becomes of a publication that the log records. `Err` names what is missing.
+pub fn decide_publication(
+    engine: &Engine,
+    access: Access<'_>,
+    commit: &Commit<'_>,
+    with: (&Metadata, &Stamp),
+) -> Result<Decided, Missing> {
+    let batch: Vec<Given> = commit.events.iter().map(Given::recorded).collect();
+    decide(engine, access, &batch, with)
+}
+
+fn decide(
+    engine: &Engine,
+    mut access: Access<'_>,
+    batch: &[Given],
+    (metadata, stamp): (&Metadata, &Stamp),
+) -> Result<Decided, Missing> {
+    let before = engine.published_before(&mut access, metadata, stamp);
+    // Tried before a miss is told, so that one round supplies both.
+    let checked = checked(engine, &mut access, batch);
+    let published = match (before, checked) {
+        (Ok(Some(decided)), _) => return Ok(decided),
+        (Err(Stop::Fault(what)), _) | (Ok(None), Err(Stop::Fault(what))) => {
+            return Ok(Decided::Rejected(Problem::new(Code::Internal, what)));
+        }
+        (Err(Stop::Miss), _) | (Ok(None), Err(Stop::Miss)) => return Err(access.take_missing()),
+        (Ok(None), Ok(Err(problem))) => return Ok(Decided::Rejected(problem)),
+        (Ok(None), Ok(Ok(published))) => published,
+    };
+    engine.propose_published(access, metadata, stamp, published)
 }
 
 fn told(decided: &Decided) -> Handled {

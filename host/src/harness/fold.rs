@@ -117,6 +117,34 @@ pub fn all(
     }
 }
 
+/// Reads and checks a source's log on a thread of its own, and gives it to `each` in pages, with the
+/// position at which each one ends. Tells where reading got to, and what is wrong.
+pub fn pages(
+    source: &mut Source,
+    genesis: &str,
+    mut each: impl FnMut(Vec<&str>, u64) -> Result<(), Broken>,
+) -> Result<(End, Result<(), Broken>), String> {
+    let (read, taken) = std::thread::scope(|scope| {
+        let (send, pages) = sync_channel::<Vec<StoredBlock>>(PAGES_AHEAD);
+        let raw = &mut source.raw;
+        let reader = scope.spawn(move || read(raw, genesis, &send));
+        let mut taken = Ok(());
+        for page in &pages {
+            let last = page.last().map_or(0, |block| block.last);
+            taken = each(page.iter().map(|block| inner(&block.body)).collect(), last);
+            if taken.is_err() {
+                break;
+            }
+        }
+        // Dropped before joining: a reader that still sends would wait for ever.
+        drop(pages);
+        (reader.join(), taken)
+    });
+    let Ok((end, read)) = read else { return Err("the reader panicked".into()) };
+    // Both may have found something: the chain's word counts, it names the bytes.
+    Ok((end, read.and(taken)))
+}
+
 fn new_quarantine(trap: &Trap, known: &[Quarantine]) -> Result<Quarantine, String> {
     quarantine_of(trap)
         .filter(|new| known.iter().all(|old| !same_target(old, new)))
@@ -140,7 +168,8 @@ fn named(module: &mut Module, quarantined: &[Quarantine]) -> Result<Vec<(String,
     Ok(quarantined.iter().filter_map(name).collect())
 }
 
-fn refusal(failure: &Failure, head: u64) -> Broken {
+/// A refusal of the guest's, as something wrong with the log.
+pub fn refusal(failure: &Failure, head: u64) -> Broken {
     let detail = failure.to_string();
     // The guest names the position in its text; without one nothing before the head is certain.
     let named = detail
@@ -200,7 +229,7 @@ impl Fold<'_> {
 
 /// The lines up to a position, and those beyond it. Only the text in which they part is taken
 /// apart.
-fn split<'a>(texts: &[&'a str], pause: u64) -> (Vec<&'a str>, Vec<&'a str>) {
+pub fn split<'a>(texts: &[&'a str], pause: u64) -> (Vec<&'a str>, Vec<&'a str>) {
     let beyond = |line: &str| position(line).is_some_and(|position| position > pause);
     let whole = texts.partition_point(|text| !beyond(text));
     let (before, after) = texts.split_at(whole);
@@ -221,9 +250,9 @@ fn split<'a>(texts: &[&'a str], pause: u64) -> (Vec<&'a str>, Vec<&'a str>) {
 /// Where reading got to.
 #[derive(Clone, Copy, Debug)]
 pub struct End {
-    /// Position and hash of the last line whose chain holds.
+    /// Position of the last line whose chain holds.
     pub position: u64,
-    /// See above.
+    /// Its hash.
     pub hash: [u8; 32],
 }
 

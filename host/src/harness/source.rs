@@ -15,6 +15,7 @@ mod lines;
 mod objects;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use foldlog_core::chain;
 use foldlog_core::driver::{Progress, SqlValue, StoredBlock};
@@ -41,7 +42,7 @@ pub struct Source {
     /// Where NDJSON can not be read on: what comes before that is in the log.
     pub broken: Option<Broken>,
     /// Removed with the source.
-    _copy: Option<TempDir>,
+    copy: Option<Arc<TempDir>>,
 }
 
 impl Source {
@@ -57,7 +58,7 @@ impl Source {
             return Self::of_lines(&path, std::fs::File::open(&path).map_err(|e| failed(&e))?);
         }
         let (raw, copy) = file::connect(&path).map_err(|e| failed(&e))?;
-        let source = Self { raw, path, broken: None, _copy: copy };
+        let source = Self { raw, path, broken: None, copy: copy.map(Arc::new) };
         let tables = source.query(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')",
         )?;
@@ -65,6 +66,20 @@ impl Source {
             return Err(source.failed("it has no tables `log` and `rows`: it is no log of Foldlog"));
         }
         Ok(source)
+    }
+
+    /// Another reader of the same: standard input can not be read twice, and a copy need not be made
+    /// twice.
+    pub fn again(&self) -> Result<Self, String> {
+        let failed = |e: String| self.failed(&e);
+        let (raw, copy) = match &self.copy {
+            Some(copy) => (file::copied(copy).map_err(failed)?, Some(copy.clone())),
+            None => {
+                let (raw, copy) = file::connect(&self.path).map_err(failed)?;
+                (raw, copy.map(Arc::new))
+            }
+        };
+        Ok(Self { raw, path: self.path.clone(), broken: self.broken.clone(), copy })
     }
 
     /// What a table `log` with these rows is to the verbs; bodies need not be text.
@@ -82,7 +97,7 @@ impl Source {
             // One that has the place of another is one less.
             raw.execute("INSERT OR REPLACE INTO log VALUES (?1, ?2, ?3)", row).expect("a row");
         }
-        Self { raw, path: "memory".into(), broken: None, _copy: None }
+        Self { raw, path: "memory".into(), broken: None, copy: None }
     }
 
     /// What a file of these lines is to the verbs.
@@ -94,7 +109,7 @@ impl Source {
     fn of_lines(path: &Path, input: impl std::io::Read) -> Result<Self, String> {
         let stored = lines::store(input).map_err(|e| format!("{}: {e}", path.display()))?;
         let lines::Stored { raw, directory, broken } = stored;
-        Ok(Self { raw, path: path.to_path_buf(), broken, _copy: Some(directory) })
+        Ok(Self { raw, path: path.to_path_buf(), broken, copy: Some(Arc::new(directory)) })
     }
 
     /// The genesis line; `None` when the log is empty. An error when the first line of NDJSON is no

@@ -192,6 +192,11 @@ fn a_log_of_the_edge_is_read_natively() {
             assert_eq!(code, Some(0), "{said}");
             assert_eq!(replayed(&[text(path)]), rows, "{}", path.display());
         }
+        for source in [&object[..], &[text(&file)], &[text(&ndjson)]] {
+            // The same bytes as ran there: all that is recorded comes out again.
+            let (code, said) = run(&[&["redecide"], source].concat());
+            assert_eq!(code, Some(0), "running: {running}, {source:?}: {said}");
+        }
         if running {
             let account = host.get("/queries/account/a-0").text();
             host.kill_9();
@@ -230,6 +235,8 @@ fn reading_opens_no_connection() {
         &["verify", text(&data), "--chain"],
         &["replay", text(&data), "--guest", text(&guest)],
         &["at", text(&data), "--position", "1", "--guest", text(&guest)],
+        &["redecide", text(&data), "--guest", text(&guest)],
+        &["gate", text(&data), "--guest-old", text(&guest), "--guest", text(&guest)],
         &["export", text(&data), "-o", text(&copy)],
         &["truncate", text(&data), "--after", "0", "--to", text(&cut)],
         &["import", text(&copy), "--data", text(&other), "--guest", text(&guest)],

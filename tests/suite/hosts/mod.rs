@@ -3,7 +3,8 @@
 //! Reading order: `load` (many clients at once), `crash` (killed under it), `transfers` (killed
 //! between the steps of one), `two` (on one directory), `sources` (where a log lies), `carried` (from
 //! one place to another), `edge` (a log of workerd's), `verify` (rows that lie), `adopt` (logs from
-//! elsewhere), `secrets` (what is kept beside a log), `at` (as of then), `faults` (a guest that
+//! elsewhere), `secrets` (what is kept beside a log), `at` (as of then), `gate` and `gate_ci` (another guest decides
+//! the log again), `faults` (a guest that
 //! misbehaves), `orders` (what a process
 //! manager asks of it), `versions` (another guest, and the first one again), `partitions` (many of
 //! them), `sick` (some that can not work), `wakes` (what happens though nobody asks), `emails`
@@ -25,6 +26,8 @@ mod verify;
 mod adopt;
 mod secrets;
 mod at;
+mod gate;
+mod gate_ci;
 
 mod faults;
 mod orders;

@@ -115,6 +115,10 @@ fn one_log_is_read_alike_wherever_it_lies() {
             assert_eq!(replayed(&of_partition(partition)), expected, "{kind:?} {partition}");
             let (code, said) = piped(&["replay", "-", "--json"], &fs::read(&ndjson).expect("read"));
             assert_eq!((code, of(&said)), (Some(0), expected), "{kind:?} {partition}");
+            let (code, said) = piped(&["redecide", "-"], &fs::read(&ndjson).expect("read"));
+            assert_eq!(code, Some(0), "{kind:?} {partition}: {said}");
+            let (code, said) = run(&[&["redecide"], &of_partition(partition)[..]].concat());
+            assert_eq!(code, Some(0), "{kind:?} {partition}: {said}");
         }
         let (code, said) = run(&[&["verify"], &of_partition("third")[..]].concat());
         assert!(code == Some(2) && said.contains("main, other"), "{kind:?}: {said}");
@@ -138,7 +142,8 @@ fn a_source_is_never_written_to() {
         writable(&data, false);
         let before = contents(&data);
         for source in [vec![text(&data)], vec![text(&ndjson)]] {
-            for verb in [vec!["verify"], vec!["replay"], vec!["at", "--position", "5"]] {
+            let at = vec!["at", "--position", "5"];
+            for verb in [vec!["verify"], vec!["replay"], at, vec!["redecide"], vec!["stats"]] {
                 let (code, said) = run(&[&verb[..], &source[..]].concat());
                 assert_eq!(code, Some(0), "{kind:?}, {verb:?} {source:?}: {said}");
             }

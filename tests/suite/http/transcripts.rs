@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock};
 use foldlog_core::chain::Chain;
 use foldlog_core::registry::Registry;
 use foldlog_tests::client::{Answer, Request};
-use foldlog_tests::hosts::{Host, Kind, Setup};
+use foldlog_tests::hosts::{Host, Kind, Setup, foldlog};
 use foldlog_tests::scratch::{built, root};
 
 use super::masks::{Hashes, comparable};
@@ -63,12 +63,15 @@ pub fn exchanges(kind: Kind) -> &'static [Exchange] {
 }
 
 fn ask(setup: Setup, name: &str, text: &str) -> Vec<Exchange> {
-    let mut host = setup.start();
+    ask_of(&mut setup.start(), name, text)
+}
+
+fn ask_of(host: &mut Host, name: &str, text: &str) -> Vec<Exchange> {
     let mut exchanges = Vec::new();
     for step in parse(name, text).iter().filter(|step| !step.lines.is_empty()) {
         let (first, last) = step.repeat.unwrap_or((0, 0));
         for n in first..=last {
-            let request = with_body(&mut host, step, step.request(n));
+            let request = with_body(host, step, step.request(n));
             let place = format!("{name}: {}", step.lines[0]);
             let answer = host.send(&request);
             exchanges.push(Exchange { place, request, answer });
@@ -192,6 +195,39 @@ fn a_module_with_faults_answers_as_recorded() {
         let wrong = compared(&directory, files.clone(), &exchanges, kind == Kind::Native);
         assert!(wrong.is_empty(), "{kind:?}: {} differ\n{}", wrong.len(), wrong.join("\n"));
     }
+}
+
+/// What all of this records is decided again, by the binary that is shipped: nothing comes out
+/// otherwise, and nothing is left undecided, but for who comes and goes as a consumer.
+#[test]
+fn what_the_native_host_recorded_is_decided_again() {
+    let mut commits = 0;
+    for (name, text) in files() {
+        let mut host = Setup::stamped(Kind::Native).start();
+        ask_of(&mut host, &name, &text);
+        host.stop();
+        for entry in fs::read_dir(host.data()).expect("a data directory").flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != "sqlite") {
+                continue;
+            }
+            let output = foldlog(&["redecide".as_ref(), path.as_os_str(), "--json".as_ref()]);
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let failed = String::from_utf8_lossy(&output.stderr).into_owned();
+            // An import that is not complete is no log.
+            if output.status.code() == Some(2) && failed.contains("no log yet") {
+                continue;
+            }
+            let told: serde_json::Value = serde_json::from_str(&said)
+                .unwrap_or_else(|e| panic!("{name}, {}: {e}: {said}{failed}", path.display()));
+            assert_eq!(output.status.code(), Some(0), "{name}, {}: {said}", path.display());
+            let undecided = told["undecidable"].as_object().expect("an object");
+            let known = if name == "27-consumers.http" { "no-input-recorded" } else { "" };
+            assert!(undecided.keys().all(|why| why == known), "{name}: {said}");
+            commits += told["commits"].as_u64().unwrap_or_default();
+        }
+    }
+    assert!(commits > 500, "{commits} commits in all");
 }
 
 /// Every code that a built route answers with, but for those that need a host in trouble: these

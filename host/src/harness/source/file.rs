@@ -24,6 +24,8 @@ use crate::lock::Lock;
 
 /// A busy writer begins its WAL anew every few thousand commits.
 const COPY_TRIES: u32 = 10;
+/// Its name in its directory.
+pub const COPY: &str = "log.sqlite";
 const COPY_PAUSE: Duration = Duration::from_millis(100);
 /// A WAL's header: its checkpoint's number and two random numbers are in it.
 const WAL_HEADER_BYTES: usize = 32;
@@ -41,9 +43,20 @@ pub fn connect(path: &Path) -> Result<(Connection, Option<TempDir>), String> {
     } else {
         (open(&uri(path, "mode=ro&immutable=1"))?, None)
     };
-    // One read transaction from here on: what a live host adds meanwhile is not seen.
-    raw.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master").map_err(|e| e.to_string())?;
+    begin(&raw)?;
     Ok((raw, copy))
+}
+
+/// One read transaction from here on: what a live host adds meanwhile is not seen.
+fn begin(raw: &Connection) -> Result<(), String> {
+    raw.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master").map_err(|e| e.to_string())
+}
+
+/// Another reader of a copy.
+pub fn copied(copy: &TempDir) -> Result<Connection, String> {
+    let raw = open(&uri(&copy.path().join(COPY), "mode=rw"))?;
+    begin(&raw)?;
+    Ok(raw)
 }
 
 /// A partition's file that no host has open, read-only, without making files beside it; `None` when
@@ -83,7 +96,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Copies file and WAL; both of the same moment.
 fn copy(path: &Path, wal: &Path) -> Result<(PathBuf, TempDir), String> {
     let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
-    let target = directory.path().join("log.sqlite");
+    let target = directory.path().join(COPY);
     for _ in 0..COPY_TRIES {
         let before = header(wal);
         // The file first: what is copied into it meanwhile is still in the WAL.

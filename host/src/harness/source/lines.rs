@@ -44,7 +44,7 @@ pub fn is_ndjson(path: &Path) -> bool {
 /// Stores all lines that follow one another.
 pub fn store(mut input: impl Read) -> Result<Stored, String> {
     let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
-    let path = directory.path().join("log.sqlite");
+    let path = directory.path().join(super::file::COPY);
     let failed = |e: String| format!("its copy in {}: {e}", path.display());
     let scratch = Scratch::create(&path).map_err(|e| failed(e.to_string()))?;
     let mut store = SqlStore::new(scratch);
