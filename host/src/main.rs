@@ -49,6 +49,7 @@ mod open;
 mod outgoing;
 mod owner;
 mod partitions;
+mod plain;
 mod remote;
 mod secret;
 mod serve;

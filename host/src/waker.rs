@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use foldlog_core::driver::{NOBODY, SqlError, SqlStore, SqlValue, Sqlite, World};
+use foldlog_core::driver::{NOBODY, SqlStore, World};
 use foldlog_core::ids::is_partition;
 use foldlog_core::time::Time;
-use rusqlite::Connection;
 
 use crate::harness::source;
 use crate::partitions::Partitions;
+use crate::plain::ReadOnly;
 use crate::world::Machine;
-use crate::{log, owner, sqlite};
+use crate::{log, owner};
 
 /// When there is no room for a partition that falls due, it is tried again this much later.
 const NO_ROOM: Duration = Duration::from_millis(100);
@@ -91,32 +91,8 @@ fn due(path: &Path) -> Option<Time> {
         Ok(None) => return Some(Time(0)),
         Err(_) => return None,
     };
-    let rest = SqlStore::new(Still(raw)).rest().ok()??;
+    let rest = SqlStore::new(ReadOnly(raw)).rest().ok()??;
     let own = owner::of(path);
     let held = rest.incarnation.is_some_and(|newest| own == NOBODY || own != newest);
     (!held).then_some(rest.due)
-}
-
-/// A file that is only read.
-struct Still(Connection);
-
-impl Sqlite for Still {
-    fn execute(&mut self, _: &'static str, _: &[SqlValue]) -> Result<(), SqlError> {
-        Err(SqlError::Failed("the file is only read".into()))
-    }
-
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        sqlite::query(&self.0, sql, values)
-    }
-
-    fn transaction(
-        &mut self,
-        _: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        Err(SqlError::Failed("the file is only read".into()))
-    }
 }

@@ -7,8 +7,8 @@
 use foldlog_core::chain::{self, StoredBlock, hex};
 use foldlog_core::commit::Commit;
 use foldlog_core::driver::{
-    Config, MemoryStore, NOBODY, OwnedBody, OwnedRequest, Partition, SqlError, SqlStore, SqlValue,
-    Sqlite, Store, StoreError, Tail, Write,
+    Config, MemoryStore, NOBODY, OwnedBody, OwnedRequest, Partition, SqlStore, Store, StoreError,
+    Tail, Write,
 };
 use foldlog_core::protocol::{Answer, Query, Response};
 use foldlog_core::time::Time;
@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::progress::Progress;
 use super::source::{self, Source};
 use super::{commits, fold};
-use crate::sqlite;
+use crate::plain::ReadOnly;
 use crate::wasm::Module;
 use crate::world::Machine;
 
@@ -111,35 +111,10 @@ fn block_of(source: &Source, position: u64) -> Result<Option<StoredBlock>, Strin
     rows.next().map_err(failed)?.map(source::block).transpose()
 }
 
-/// The source's connection, as the shared SQL takes it.
-#[derive(Debug)]
-struct Reading<'a>(&'a Connection);
-
-impl Sqlite for Reading<'_> {
-    fn execute(&mut self, _: &'static str, _: &[SqlValue]) -> Result<(), SqlError> {
-        Err(SqlError::Failed("a source is only read".into()))
-    }
-
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        sqlite::query(self.0, sql, values)
-    }
-
-    fn transaction(
-        &mut self,
-        _: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        Err(SqlError::Failed("a source is only read".into()))
-    }
-}
-
 /// The log up to a cut; its rows are of whoever folds it.
 #[derive(Debug)]
 struct Before<'a> {
-    log: SqlStore<Reading<'a>>,
+    log: SqlStore<ReadOnly<&'a Connection>>,
     rows: MemoryStore,
     genesis: String,
     cut: Cut,
@@ -198,7 +173,7 @@ impl<'a> Past<'a> {
     pub fn open(source: &'a Source, module: Module, cut: Cut) -> Result<Self, String> {
         let genesis = commits::genesis(source)?;
         let config = Config { incarnation: NOBODY, ..fold::config(&genesis)? };
-        let log = SqlStore::new(Reading(&source.raw));
+        let log = SqlStore::new(ReadOnly(&source.raw));
         let rows = MemoryStore::default();
         let store = Before { log, rows, genesis, cut, progress: None };
         let partition = Partition::new(module, store, Machine::new(), config);

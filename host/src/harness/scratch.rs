@@ -4,13 +4,13 @@
 //! Owns that file, which is gone with it. Refuses to write to the source. Memory stays the same
 //! however long the log is: rows wait on disk.
 
-use foldlog_core::driver::{SqlError, SqlStore, SqlValue, Sqlite, Store, StoreError, Tail, Write};
+use foldlog_core::driver::{SqlStore, Store, StoreError, Tail, Write};
 use foldlog_core::protocol::{Answer, Query};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::source::Source;
-use crate::sqlite::{execute, query};
+use crate::plain::{ReadOnly, Temporary};
 
 /// Pages of rows that SQLite keeps in memory.
 const PAGE_CACHE_KIB: i64 = 4 * 1024;
@@ -18,7 +18,7 @@ const PAGE_CACHE_KIB: i64 = 4 * 1024;
 /// See the module's description.
 #[derive(Debug)]
 pub struct Scratch {
-    log: SqlStore<Reading>,
+    log: SqlStore<ReadOnly<Source>>,
     rows: SqlStore<Temporary>,
     /// The newest checkpoint row.
     pub checkpoint: Option<Vec<u8>>,
@@ -40,7 +40,7 @@ impl Scratch {
         }
         raw.pragma_update(None, "cache_size", -PAGE_CACHE_KIB).map_err(|e| failed(&e))?;
         Ok(Self {
-            log: SqlStore::new(Reading(log)),
+            log: SqlStore::new(ReadOnly(log)),
             rows: SqlStore::new(Temporary(raw)),
             checkpoint: None,
             _directory: directory,
@@ -84,56 +84,5 @@ impl Store for Scratch {
     fn erase_rows(&mut self) -> Result<(), StoreError> {
         self.checkpoint = None;
         self.rows.erase_rows()
-    }
-}
-
-/// A source, as far as statements go.
-#[derive(Debug)]
-struct Reading(Source);
-
-impl Sqlite for Reading {
-    fn execute(&mut self, _: &'static str, _: &[SqlValue]) -> Result<(), SqlError> {
-        Err(SqlError::Failed("a source is only read".into()))
-    }
-
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        query(&self.0.raw, sql, values)
-    }
-
-    fn transaction(
-        &mut self,
-        _: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        Err(SqlError::Failed("a source is only read".into()))
-    }
-}
-
-#[derive(Debug)]
-struct Temporary(Connection);
-
-impl Sqlite for Temporary {
-    fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
-        execute(&self.0, sql, values).map(drop)
-    }
-
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        query(&self.0, sql, values)
-    }
-
-    fn transaction(
-        &mut self,
-        body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        self.execute("BEGIN", &[])?;
-        body(self)?;
-        self.execute("COMMIT", &[])
     }
 }

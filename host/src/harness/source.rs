@@ -14,6 +14,7 @@ mod file;
 mod lines;
 mod objects;
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,12 @@ pub struct Source {
     pub broken: Option<Broken>,
     /// Removed with the source.
     copy: Option<Arc<TempDir>>,
+}
+
+impl Borrow<Connection> for Source {
+    fn borrow(&self) -> &Connection {
+        &self.raw
+    }
 }
 
 impl Source {

@@ -10,14 +10,12 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use foldlog_core::chain;
-use foldlog_core::driver::{
-    Lines, Progress, Refused, SqlError, SqlStore, SqlValue, Sqlite, Store, Write,
-};
+use foldlog_core::driver::{Lines, Progress, Refused, SqlStore, Store, Write};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::super::fold::Broken;
-use crate::sqlite;
+use crate::plain::Temporary;
 
 /// So much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -46,7 +44,7 @@ pub fn store(mut input: impl Read) -> Result<Stored, String> {
     let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
     let path = directory.path().join(super::file::COPY);
     let failed = |e: String| format!("its copy in {}: {e}", path.display());
-    let scratch = Scratch::create(&path).map_err(|e| failed(e.to_string()))?;
+    let scratch = create(&path).map_err(|e| failed(e.to_string()))?;
     let mut store = SqlStore::new(scratch);
     let mut lines = Lines::after(Progress::default());
     let mut piece = vec![0; PIECE_BYTES];
@@ -101,38 +99,10 @@ fn read(input: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
 }
 
 /// A file that is gone with the process: nothing of it has to be durable.
-#[derive(Debug)]
-struct Scratch(Connection);
-
-impl Scratch {
-    fn create(path: &Path) -> rusqlite::Result<Self> {
-        let raw = Connection::open(path)?;
-        raw.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
-        raw.pragma_update(None, "synchronous", "OFF")?;
-        raw.pragma_update(None, "trusted_schema", false)?;
-        Ok(Self(raw))
-    }
-}
-
-impl Sqlite for Scratch {
-    fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
-        sqlite::execute(&self.0, sql, values).map(drop)
-    }
-
-    fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue],
-    ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        sqlite::query(&self.0, sql, values)
-    }
-
-    fn transaction(
-        &mut self,
-        body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
-    ) -> Result<(), SqlError> {
-        self.execute("BEGIN", &[])?;
-        body(self)?;
-        self.execute("COMMIT", &[])
-    }
+fn create(path: &Path) -> rusqlite::Result<Temporary> {
+    let raw = Connection::open(path)?;
+    raw.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    raw.pragma_update(None, "synchronous", "OFF")?;
+    raw.pragma_update(None, "trusted_schema", false)?;
+    Ok(Temporary(raw))
 }
