@@ -5,6 +5,7 @@
 #   wasm/setup.sh toolchain   print the name of the rustup toolchain to build with
 #   wasm/setup.sh guest       what `make run` needs: Rust and a way to compile for wasm
 #   wasm/setup.sh worker      also wasm-bindgen, node_modules and the links in build/tools/
+#   wasm/setup.sh postgres    what the tests of PostgreSQL need, if it can be had
 #
 # The only hosts it needs are crates.io, npm and a Debian mirror; rustup's own server is used
 # when it answers.
@@ -85,6 +86,21 @@ node_modules() {
     done
 }
 
+# Debian's server, of which the tests start one of their own, as nobody's: no cluster is made or
+# started by installing it. Where it can not be had the tests say that they were skipped.
+postgres() {
+    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return
+    say "installing Debian's postgresql"
+    root=$([ "$(id -u)" = 0 ] || echo "sudo -n")
+    export DEBIAN_FRONTEND=noninteractive
+    { $root apt-get -qq update && $root apt-get -qq install -y --no-install-recommends \
+        postgresql-common &&
+        $root sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' \
+            /etc/postgresql-common/createcluster.conf &&
+        $root apt-get -qq install -y --no-install-recommends postgresql; } >/dev/null 2>&1 ||
+        say "PostgreSQL is out of reach: its tests will be skipped"
+}
+
 link() {
     [ "$(readlink "build/tools/${1##*/}" || true)" = "$1" ] && return
     mkdir -p build/tools
@@ -95,5 +111,6 @@ case ${1:-} in
 toolchain) toolchain ;;
 guest) guest ;;
 worker) guest; node_modules; wasm_bindgen ;;
-*) die "usage: wasm/setup.sh toolchain|guest|worker" ;;
+postgres) postgres ;;
+*) die "usage: wasm/setup.sh toolchain|guest|worker|postgres" ;;
 esac

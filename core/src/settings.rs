@@ -120,6 +120,8 @@ pub struct Mail {
 pub struct Settings {
     /// Directory of the logs.
     pub data: String,
+    /// Where logs are kept, when that is not the directory: `memory`, or a database's URL.
+    pub store: String,
     /// Address and port to serve on.
     pub listen: String,
     /// Longest request body.
@@ -192,6 +194,7 @@ impl Settings {
         let listen = reader.text("listen");
         Ok(Self {
             data: reader.text("data"),
+            store: reader.text("store"),
             listen: if listen.is_empty() { format!("127.0.0.1:{port}") } else { listen },
             body_bytes_max: reader.number("body_bytes_max")?,
             deadline_ms: reader.number("deadline_ms")?,

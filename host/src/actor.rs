@@ -30,6 +30,7 @@ use crate::live;
 use crate::log;
 use crate::metrics::{Metrics, add, get};
 use crate::open::{Open, UNREADABLE};
+use crate::stores::Stores;
 use crate::streams::Page;
 use crate::supervise::{Supervisor, closed};
 use crate::wasm::Module;
@@ -61,8 +62,8 @@ pub enum Message {
 pub struct Actor {
     /// Name of the partition.
     pub name: String,
-    /// Its file.
-    pub path: std::path::PathBuf,
+    /// Where it is kept.
+    pub stores: Arc<dyn Stores>,
     /// The guest.
     pub module: Module,
     /// How it is run.
@@ -130,6 +131,7 @@ impl Actor {
             };
             let waited = work.is_some_and(|wait| !useful || wait < idle);
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
+            self.close_stale(state);
             let step = || match next {
                 Ok(first) => {
                     self.work(state, first, inbox);
@@ -271,7 +273,7 @@ impl Actor {
         self.supervisor.tell(&mut open.live);
         let stay = |job: Job| match open.live.tell(&job.request).filter(|_| job.beside) {
             Some(told) => self.beside.take(job, told, || Reading {
-                path: self.path.clone(),
+                stores: self.stores.clone(),
                 module: self.module.giving_way(),
                 config: open.live.config().clone(),
                 metrics: self.metrics.clone(),

@@ -9,7 +9,6 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -21,6 +20,7 @@ use crate::gate::{AsOpened, Gate};
 use crate::job::Job;
 use crate::log;
 use crate::metrics::{Metrics, add};
+use crate::stores::Stores;
 use crate::wasm::Module;
 
 /// Reads that may wait here; more are answered by the writer.
@@ -48,8 +48,8 @@ struct Way {
 /// What the thread works with.
 #[derive(Debug)]
 pub struct Reading {
-    /// The partition's file.
-    pub path: PathBuf,
+    /// Where the partition is kept.
+    pub stores: Arc<dyn Stores>,
     /// The guest.
     pub module: Module,
     /// As the writer has it.
@@ -139,7 +139,7 @@ impl Reading {
                 continue;
             }
             let open = || {
-                let store = AsOpened::new(self.path.clone(), gate.clone());
+                let store = AsOpened::new(self.stores.reader(&self.config.partition), gate.clone());
                 Reader::new(self.module.clone(), store, self.config.clone())
             };
             let answer = || reader.get_or_insert_with(open).answer(&job.request, &told);

@@ -3,7 +3,6 @@
 //! Owns such reads, a few at a time, each with a guest of its own over an empty store. Refuses
 //! commands: those make a partition, which then is one like all others.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use foldlog_core::settings::Settings;
 use tokio::sync::Semaphore;
 
 use crate::open::config;
-use crate::owner;
 use crate::wasm::Module;
 use crate::world::Machine;
 
@@ -34,8 +32,8 @@ impl Blanks {
         Self { module, settings, room: Semaphore::new(AT_ONCE_MAX) }
     }
 
-    /// Answers a request to the partition whose file would have this path.
-    pub async fn read(&self, name: &str, path: PathBuf, request: OwnedRequest) -> Reply {
+    /// Answers a request to the partition, for a host that may act for `owner` there.
+    pub async fn read(&self, name: &str, owner: [u8; 16], request: OwnedRequest) -> Reply {
         let patience = Duration::from_millis(self.settings.deadline_ms);
         let Ok(Ok(_room)) = tokio::time::timeout(patience, self.room.acquire()).await else {
             let detail = "there was no answer in time; nothing was done";
@@ -44,7 +42,7 @@ impl Blanks {
         let (name, module, settings) =
             (name.to_string(), self.module.clone(), self.settings.clone());
         let read = move || {
-            let config = config(&name, owner::of(&path), &settings);
+            let config = config(&name, owner, &settings);
             let mut partition =
                 Partition::new(module, MemoryStore::default(), Machine::new(), config);
             partition.run(vec![request]).pop()

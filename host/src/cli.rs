@@ -42,7 +42,7 @@ pub struct Cli {
 /// What foldlog can do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Serve the logs of a data directory over HTTP
+    /// Serve logs over HTTP, from a data directory, memory or a database
     Serve(Serve),
     /// Fold a whole log from its first event, and tell how fast and to what
     Replay(Replay),
@@ -93,11 +93,13 @@ pub enum Verb {
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  foldlog serve --data /var/lib/foldlog --listen 0.0.0.0:8080 \
-    --log-format json\n\nFlags win over environment variables. Secrets are read from the environment \
+    --log-format json\n  foldlog serve --memory\n  \
+    foldlog serve --store postgres://foldlog@db.internal/foldlog --standby\n\nFlags win over environment variables. Secrets are read from the environment \
     alone. With SENDGRID_API_KEY, emails are sent from --email-from; without it they are logged. \
     The keys of consumers are made from FOLDLOG_SECRET; without it, from the file `secret` of the \
     data directory, which is made once. SSL_CERT_FILE names a PEM file with \
-    the certificates to trust instead of Mozilla's built-in ones. SIGTERM and SIGINT stop it: what \
+    the certificates to trust instead of Mozilla's built-in ones. The password of a \
+    database is read from PGPASSWORD, unless FOLDLOG_STORE has it. SIGTERM and SIGINT stop it: what \
     is under way is answered first.")]
 pub struct Serve {
     /// Settings.
@@ -105,11 +107,17 @@ pub struct Serve {
     pub settings: SettingFlags,
     /// Instead of a data directory, show a log as it is now, from whatever the reading verbs take:
     /// it is held, and the source is never written to
-    #[arg(long, value_name = "SOURCE", conflicts_with = "data")]
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["data", "memory"])]
     pub source: Option<PathBuf>,
     /// Partition of the source, and the name under which it is shown
     #[arg(long, value_name = "NAME", default_value = "main", requires = "source")]
     pub partition: String,
+    /// Keep all logs in memory: nothing is on disk, and gone at the exit (short for --store memory)
+    #[arg(long)]
+    pub memory: bool,
+    /// While another host serves the database, wait until it is gone instead of giving up
+    #[arg(long)]
+    pub standby: bool,
     /// Guest module to run instead of the one built in
     #[arg(long, value_name = "FILE")]
     pub guest: Option<PathBuf>,
@@ -242,6 +250,11 @@ pub struct Bench {
 pub struct SettingFlags(BTreeMap<&'static str, String>);
 
 impl SettingFlags {
+    /// Whether a flag was given.
+    pub fn given(&self, flag: &str) -> bool {
+        self.0.contains_key(flag)
+    }
+
     /// What a setting was set to: by its flag, else by its environment variable.
     pub fn get(&self, setting: &Setting) -> Option<String> {
         let flag = self.0.get(setting.flag).cloned();
@@ -257,6 +270,7 @@ impl Args for SettingFlags {
         TABLE.iter().filter(|setting| !setting.flag.is_empty()).fold(command, |command, setting| {
             let value_name = match (setting.unit, setting.name) {
                 (_, "data") => "DIR",
+                (_, "store") => "STORE",
                 (_, "listen") => "ADDR",
                 (Unit::Bytes, _) => "BYTES",
                 (Unit::Milliseconds, _) => "MS",

@@ -4,14 +4,13 @@
 //! Owns the two sides' stores. Refuses to know what rows mean. The log needs no gate: what is
 //! stored there never changes, and who reads it says up to where.
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use foldlog_core::driver::{SqlStore, Store, StoreError, Tail, Write};
+use foldlog_core::driver::{Store, StoreError, Tail, Write};
 use foldlog_core::engine::consumers::cursors_view;
 use foldlog_core::protocol::{Answer, Query};
 
-use crate::sqlite::ReadConnection;
+use crate::stores::AnyStore;
 
 /// Lets rows change only while nobody reads any; counts how often they did.
 #[derive(Debug, Default)]
@@ -35,11 +34,6 @@ impl<T> Gated<T> {
         let mut changes = self.gate.0.write().unwrap_or_else(PoisonError::into_inner);
         *changes += 1;
         change(&mut self.store)
-    }
-
-    /// What is behind the gate, for what does not concern rows.
-    pub const fn inner(&mut self) -> &mut T {
-        &mut self.store
     }
 }
 
@@ -77,15 +71,15 @@ impl<T: Store> Store for Gated<T> {
 /// The reader's store: refuses to read once rows changed since its last `tail`.
 #[derive(Debug)]
 pub struct AsOpened {
-    store: SqlStore<ReadConnection>,
+    store: AnyStore,
     gate: Arc<Gate>,
     changes: u64,
 }
 
 impl AsOpened {
-    /// The file's store, before its first `tail`.
-    pub fn new(path: PathBuf, gate: Arc<Gate>) -> Self {
-        Self { store: SqlStore::new(ReadConnection::new(path)), gate, changes: 0 }
+    /// A partition's store, before its first `tail`.
+    pub const fn new(store: AnyStore, gate: Arc<Gate>) -> Self {
+        Self { store, gate, changes: 0 }
     }
 }
 

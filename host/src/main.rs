@@ -9,8 +9,8 @@
 //!           live                        and who follows what is stored
 //!           driver (core)               stage, batch, hash, store, recover
 //!          ╱     │      ╲
-//!     wasm   sqlite      world          guest, store, clock and entropy
-//!   wasm_cache  owner
+//!     wasm   stores      world          guest, store, clock and entropy
+//!   wasm_cache  sqlite, owner
 //! ```
 //!
 //! `harness` reads a log, folds it and touches nothing; `carry` takes logs from one place to another,
@@ -55,6 +55,7 @@ mod secret;
 mod serve;
 mod shown;
 mod sqlite;
+mod stores;
 mod supervise;
 mod trust;
 mod streams;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use foldlog_core::driver::{Config, OwnedRequest, Partition, Reply, SqlStore, TestStamps};
+use foldlog_core::driver::{Config, OwnedRequest, Partition, Reply, TestStamps};
 use foldlog_core::settings::Settings;
 use tokio::sync::oneshot;
 
@@ -12,8 +12,7 @@ use crate::actor::Actor;
 use crate::attempts::{Attempts, Ended};
 use crate::gate::Gated;
 use crate::notes;
-use crate::owner;
-use crate::sqlite::Connection;
+use crate::stores::{AnyStore, Stores};
 use crate::wasm::Module;
 use crate::world::Machine;
 
@@ -21,7 +20,7 @@ use crate::world::Machine;
 pub const UNREADABLE: &str = "its file can not be read";
 
 /// A partition as this host runs it.
-pub type Live = Partition<Module, Gated<SqlStore<Connection>>, Machine>;
+pub type Live = Partition<Module, Gated<AnyStore>, Machine>;
 
 /// How a partition is run.
 pub fn config(name: &str, incarnation: [u8; 16], settings: &Settings) -> Config {
@@ -39,11 +38,13 @@ pub fn config(name: &str, incarnation: [u8; 16], settings: &Settings) -> Config 
     }
 }
 
-/// A partition with its file and guest.
+/// A partition with its store and guest.
 #[derive(Debug)]
 pub struct Open {
     /// The partition.
     pub live: Live,
+    /// The place's epoch when it was opened.
+    epoch: u64,
     /// That it is held was told.
     pub held_told: bool,
     /// Counters as last told.
@@ -62,20 +63,24 @@ pub struct Open {
 pub type Answer = (oneshot::Sender<Result<Reply, OwnedRequest>>, Reply);
 
 impl Open {
-    /// The actor's partition: its file is there or comes into being, its guest is not open yet.
+    /// The actor's partition: its store is there or comes into being, its guest is not open yet.
     pub fn new(actor: &Actor) -> Result<Self, String> {
-        let connection = Connection::new(actor.path.clone(), actor.metrics.clone());
-        let mut store = Gated::new(SqlStore::new(connection), actor.beside.gate.clone());
-        // A file that can not be read is told apart from a guest that fails.
-        store.inner().has_begun().map_err(|e| e.to_string())?;
-        let config = config(&actor.name, owner::of(&actor.path), &actor.settings);
+        let epoch = actor.stores.epoch();
+        let store = actor.stores.writer(&actor.name, &actor.metrics)?;
+        let store = Gated::new(store, actor.beside.gate.clone());
+        let config = config(&actor.name, actor.stores.owner(&actor.name), &actor.settings);
         let mut live = Partition::new(actor.module.clone(), store, Machine::new(), config);
         let (processed, rejected) = actor.before;
         live.continues(processed, rejected);
         let attempts = Attempts::new(actor.sender.clone(), actor.nudge.clone(), &actor.name);
         let (held_told, answers) = (false, Vec::new());
         let partition = actor.name.clone();
-        Ok(Self { live, held_told, processed, rejected, partition, attempts, answers })
+        Ok(Self { live, epoch, held_told, processed, rejected, partition, attempts, answers })
+    }
+
+    /// Whether nobody else can have written since it was opened.
+    pub fn is_current(&self, stores: &dyn Stores) -> bool {
+        self.epoch == stores.epoch()
     }
 
     /// Begins to make the effects that are due. True when some of them ended at once.

@@ -4,12 +4,11 @@
 //! many. Refuses to know what is asked.
 //!
 //! Invariants: an actor begins only after the last one of the same partition has ended (law 5),
-//! and, when it took another's place, after that one has ended: never more files are open than
+//! and, when it took another's place, after that one has ended: never more stores are open than
 //! partitions may be. Requests wait meanwhile.
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +26,12 @@ use crate::attempts::Sender;
 use crate::beside::Beside;
 use crate::blank::Blanks;
 use crate::closed::Closed;
-use crate::directory::Directory;
 use crate::ended::{Ended, Ends};
 use crate::job::{Claim, Deadline, Job, Shared, wait};
 use crate::live::Feeds;
 use crate::log;
 use crate::metrics::{GAUGES, Metrics, add, get};
+use crate::stores::Stores;
 use crate::streams::Page;
 use crate::supervise::Supervisor;
 use crate::wasm::Module;
@@ -65,11 +64,10 @@ enum Room {
     None,
 }
 
-/// All partitions of a data directory.
+/// All partitions of one place.
 #[derive(Debug)]
 pub struct Partitions {
-    data: PathBuf,
-    directory: Arc<Directory>,
+    stores: Arc<dyn Stores>,
     module: Module,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
@@ -108,18 +106,17 @@ struct Closing {
 }
 
 impl Partitions {
-    /// The partitions of a directory, none of them open yet.
+    /// The partitions that are kept there, none of them open yet.
     pub fn new(
-        data: PathBuf,
+        stores: Arc<dyn Stores>,
         module: Module,
         settings: Arc<Settings>,
         metrics: Arc<Metrics>,
         sender: Sender,
     ) -> Self {
-        let directory = Arc::new(Directory::new(data.clone()));
         let (closed, feeds, table) = (Arc::default(), Feeds::default(), Mutex::default());
         let blanks = Blanks::new(module.clone(), settings.clone());
-        Self { data, directory, module, settings, metrics, sender, closed, blanks, feeds, table }
+        Self { stores, module, settings, metrics, sender, closed, blanks, feeds, table }
     }
 
     /// What is remembered of those that are not open.
@@ -138,7 +135,7 @@ impl Partitions {
     /// Has a partition decide or answer a request.
     pub async fn run(&self, name: &str, request: OwnedRequest) -> Reply {
         if request.is_read() && self.is_blank(name) {
-            return self.blanks.read(name, self.file(name), request).await;
+            return self.blanks.read(name, self.stores.owner(name), request).await;
         }
         match self.ask(name, request, true).await {
             Ok(reply) => reply,
@@ -190,14 +187,14 @@ impl Partitions {
 
     /// Fills an answer with the names of all partitions.
     pub async fn list(&self, mut reply: Reply, listing: Listing) -> Reply {
-        let directory = self.directory.clone();
+        let stores = self.stores.clone();
         let (after, limit) = (listing.after.clone(), listing.wanted());
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let names = tokio::task::spawn_blocking(move || directory.names(&after, limit)).await;
+        let names = tokio::task::spawn_blocking(move || stores.names(&after, limit)).await;
         match names.unwrap_or_else(|e| Err(e.to_string())) {
             Ok(names) => listing.fill(&mut reply.response, &names),
             Err(detail) => {
-                log::error("the data directory can not be read").with("detail", detail).write();
+                log::error("the partitions can not be listed").with("detail", detail).write();
                 let detail = "the partitions can not be listed now";
                 return Reply::problem(Code::Restarting, detail);
             }
@@ -336,11 +333,7 @@ impl Partitions {
 
     /// Whether nothing was ever written to a partition, and nobody is about to.
     fn is_blank(&self, name: &str) -> bool {
-        !self.table().open.contains_key(name) && !self.file(name).exists()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.data.join(format!("{name}.sqlite"))
+        !self.table().open.contains_key(name) && self.stores.is_blank(name)
     }
 
     /// An actor that begins when those `before` it have ended. Each waits for earlier ones only,
@@ -351,7 +344,7 @@ impl Partitions {
         let inbox = Arc::new(inbox);
         let actor = Actor {
             name: name.to_string(),
-            path: self.file(name),
+            stores: self.stores.clone(),
             module: self.module.clone(),
             settings: self.settings.clone(),
             metrics: self.metrics.clone(),

@@ -3,7 +3,7 @@
 //! Owns start and stop. Order at the stop: no new connections, requests under way, partitions
 //! with their checkpoints, the lock.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::attempts::Sender;
 use crate::cli::{Serve, print};
 use crate::deliveries::Deliveries;
 use crate::http::Server;
-use crate::lock::Lock;
 use crate::metrics::Metrics;
 use crate::outgoing::Client;
 use crate::partitions::Partitions;
+use crate::stores::Stores;
 use crate::waker::Waker;
 use crate::wasm::{BUILT_IN, Bounds, Module};
-use crate::{log, owner, secret, shown, trust};
+use crate::{log, shown, stores, trust};
 
 /// Requests may need their deadline, and a little to be sent.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,11 +37,12 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     let copied = serve.source.as_ref().map(|source| shown::copy(source, &serve.partition));
     // Removed at the end.
     let copy = copied.transpose()?;
-    let data = copy.as_ref().map_or_else(|| PathBuf::from(&settings.data), |c| c.path().into());
-    make_directory(&data)?;
-    let lock = Lock::take(&data)?;
+    if let Some(copy) = &copy {
+        settings.data = copy.path().display().to_string();
+    }
+    let stores = place(serve, &mut settings)?;
     if settings.secret.is_none() {
-        settings.secret = Some(secret::of(&data)?);
+        settings.secret = Some(stores.secret()?);
     }
     let bounds =
         Bounds { memory_max: settings.guest_memory_max, stage_ms_max: settings.stage_ms_max };
@@ -57,7 +58,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         .map_err(|e| format!("no threads to serve with: {e}"))?;
     let sender = sender(&runtime, &settings)?;
     let partitions =
-        Partitions::new(data.clone(), module, settings.clone(), metrics.clone(), sender);
+        Partitions::new(stores.clone(), module, settings.clone(), metrics.clone(), sender);
     let partitions = Arc::new(partitions);
     let server = Arc::new(Server {
         partitions: partitions.clone(),
@@ -75,17 +76,18 @@ pub fn run(serve: &Serve) -> Result<(), String> {
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let stop = stop_signal()?;
         let (shown, held) = match &serve.source {
-            Some(source) => (source, ": held, reads only"),
-            None => (&data, ""),
+            Some(source) => (source.display().to_string(), ": held, reads only"),
+            None => (stores.shown(), ""),
         };
-        print(&format!("Foldlog serves {} at http://{address}{held}", shown.display()));
+        print(&format!("Foldlog serves {shown} at http://{address}{held}"));
+        stores.remark().into_iter().for_each(print);
         log::info("serving")
             .with("address", address)
-            .with("data", data.display())
+            .with("data", stores.shown())
             .with("guest", &guest)
             .write();
         let wakes = settings.test_stamps.is_none();
-        waker = wakes.then(|| Waker::start(&data, &partitions)).flatten();
+        waker = wakes.then(|| Waker::start(stores.clone(), &partitions)).flatten();
         let grace = Duration::from_millis(settings.deadline_ms) + GRACE;
         server.serve(listener, stop, grace).await;
         Ok(())
@@ -94,7 +96,7 @@ pub fn run(serve: &Serve) -> Result<(), String> {
     partitions.close();
     // Looking up a name may take long, and nobody waits for it any more.
     runtime.shutdown_background();
-    drop(lock);
+    stores.release();
     log::info("stopped").write();
     served
 }
@@ -120,6 +122,23 @@ fn more_files() {
     }
 }
 
+/// Where the logs are kept. What would be ignored is refused.
+fn place(serve: &Serve, settings: &mut Settings) -> Result<Arc<dyn Stores>, String> {
+    if serve.memory {
+        if serve.settings.given("store") {
+            return Err("--memory and --store name two places: leave one of them out".into());
+        }
+        settings.store = stores::MEMORY.into();
+    }
+    if !settings.store.is_empty() && serve.source.is_some() {
+        return Err("--source shows a log from a copy of it: leave --store out".into());
+    }
+    if !settings.store.is_empty() && serve.settings.given("data") {
+        return Err("--data is for logs in files: leave it out, or --memory and --store".into());
+    }
+    stores::choose(settings, serve.standby)
+}
+
 /// Threads for sockets; partitions have their own.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8))
@@ -134,15 +153,6 @@ pub fn load(guest: Option<&Path>, bounds: Bounds) -> Result<Module, String> {
             Module::load(&bytes, bounds).map_err(|e| format!("{}: {e}", path.display()))
         }
     }
-}
-
-pub fn make_directory(data: &Path) -> Result<(), String> {
-    let failed = |e: std::io::Error| format!("data directory {}: {e}", data.display());
-    if !data.is_dir() {
-        std::fs::create_dir_all(data).map_err(failed)?;
-        owner::sync_directory(data)?;
-    }
-    Ok(())
 }
 
 /// Turns true at SIGTERM or SIGINT; the second one ends the process at once.

@@ -14,6 +14,7 @@ use foldlog_core::driver::{
 use crate::actor::Actor;
 use crate::job::Shared;
 use crate::log;
+use crate::open::Open;
 
 /// Supervision by a clock that never goes back. Only the actor's own thread uses it.
 #[derive(Debug)]
@@ -105,6 +106,14 @@ impl Actor {
             self.ended(ran);
         }
         replies
+    }
+
+    /// Closes what another host may have written to since; it is opened anew by whoever asks.
+    pub fn close_stale(&self, state: &mut Option<Open>) {
+        if state.as_ref().is_some_and(|open| !open.is_current(self.stores.as_ref())) {
+            *state = None;
+            self.wanted.set(self.settings.test_stamps.is_none());
+        }
     }
 
     /// Something was tried.

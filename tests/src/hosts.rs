@@ -55,6 +55,8 @@ pub struct Setup {
     pub settings: Vec<(&'static str, &'static str, String)>,
     /// Settings that both take from the environment, by the same name.
     pub environment: Vec<(&'static str, String)>,
+    /// Flags that say where the native host keeps logs; none: in the data directory.
+    pub place: Vec<String>,
     /// Another guest than build/guest.wasm.
     pub guest: Option<PathBuf>,
     /// A partition of the native host whose file is on a disk of its own of so many bytes: in
@@ -70,6 +72,7 @@ impl Setup {
             stamps: None,
             settings: Vec::new(),
             environment: Vec::new(),
+            place: Vec::new(),
             guest: None,
             disk: None,
         }
@@ -342,6 +345,7 @@ fn spawn(setup: &Setup, dir: &Path) -> Running {
         "SENDGRID_URL",
         "EMAIL_FROM",
         "FOLDLOG_SECRET",
+        "FOLDLOG_STORE",
         "ALLOW_PRIVATE_CALLBACKS",
     ] {
         command.env_remove(name);

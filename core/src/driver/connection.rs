@@ -1,10 +1,12 @@
-//! The port to SQLite: what the store needs of a connection, and nothing more.
+//! The port to SQLite, and to what understands its statements: what the store needs of a connection,
+//! and nothing more.
 //!
 //! Owns values, errors and the trait that hosts fill. Refuses to know tables and statements.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::schema;
 use crate::settings::Secret;
 
 /// A value bound to or read from a statement.
@@ -33,6 +35,11 @@ pub enum SqlError {
 
 /// A connection, as far as the store needs it.
 pub trait Sqlite {
+    /// Makes both tables and the view; each statement is executed in turn.
+    const CREATE: &'static [&'static str] = &schema::CREATE;
+    /// Gives a row for each of the two tables that is there.
+    const TABLES: &'static str = schema::TABLES;
+
     /// Runs one statement that gives no rows.
     fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError>;
     /// Runs one query and returns all its rows.

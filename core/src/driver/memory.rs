@@ -1,4 +1,5 @@
-//! A store in memory: for tests, and for folding a log whose rows are to be thrown away.
+//! A store in memory: for tests, and for folding a log whose rows are to be thrown away, and for a
+//! host that keeps nothing.
 //!
 //! Owns ordered maps and nothing else. Keeps what it is given until it is dropped.
 
@@ -10,7 +11,7 @@ use super::leftovers::shortened;
 use super::lines::{Found, in_block, lines_of, times_of};
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
-use crate::limits::CUT_BLOCKS_MAX;
+use crate::limits::{CUT_BLOCKS_MAX, PAGE_BYTES_MAX};
 use crate::protocol::{Answer, Query, View};
 
 /// Log, rows and checkpoint of one partition.
@@ -55,6 +56,13 @@ impl MemoryStore {
             }
             Query::CommitsAfter { after, limit, descending } => {
                 let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+                let mut bytes = 0_usize;
+                // A page ends after the line that fills it.
+                let room = |line: &&str| {
+                    let room = bytes < PAGE_BYTES_MAX;
+                    bytes = bytes.saturating_add(line.len());
+                    room
+                };
                 let wanted = |line: &&str| {
                     chain::position(line)
                         .is_none_or(|p| if *descending { p < *after } else { p > *after })
@@ -67,6 +75,7 @@ impl MemoryStore {
                         .flat_map(|(_, b)| chain::lines(&b.body).rev())
                         .filter(wanted)
                         .take(limit)
+                        .take_while(room)
                         .collect()
                 } else {
                     let blocks = self.log.range(start..);
@@ -74,6 +83,7 @@ impl MemoryStore {
                         .flat_map(|(_, b)| chain::lines(&b.body))
                         .filter(wanted)
                         .take(limit)
+                        .take_while(room)
                         .collect()
                 };
                 Answer::Commits(found.into_iter().map(ToString::to_string).collect())
@@ -110,8 +120,12 @@ impl Store for MemoryStore {
     }
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        // Only what is cut makes room where a block is: that comes before blocks anyway.
         if let Some(cut) = write.cut {
             self.cut(cut);
+        } else if let Some(block) = write.blocks.iter().find(|b| self.log.contains_key(&b.first)) {
+            let detail = alloc::format!("there is a block at position {} already", block.first);
+            return Err(StoreError::Unknown(detail));
         }
         for block in &write.blocks {
             self.log.insert(block.first, block.clone());

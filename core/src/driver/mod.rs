@@ -66,6 +66,7 @@ pub use partition::{Config, Failure, HeadInfo, Partition};
 pub use reader::{Reader, Told};
 pub use request::{Export, OwnedBody, OwnedRequest, Reply};
 pub use rest::Rest;
+pub use schema::{ADD_BLOCK, DELETE_ROW, PUT_ROW};
 pub use sqlite::SqlStore;
 pub use stamps::{TestStamps, test_entropy, test_stamp};
 pub use supervise::{Ran, Supervision, Trouble};

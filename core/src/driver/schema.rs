@@ -31,7 +31,8 @@ pub(super) const BLOCK_OF: &str = "SELECT first_position, last_position, body FR
      WHERE first_position <= ? AND first_position > 0 ORDER BY first_position DESC LIMIT 1";
 pub(super) const NEXT_BLOCK: &str = "SELECT first_position, last_position, body FROM log \
      WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
-pub(super) const ADD_BLOCK: &str =
+/// Stores a block: first and last position, body. A host may store it in a way of its own.
+pub const ADD_BLOCK: &str =
     "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";
 pub(super) const CUT: &str = "DELETE FROM log WHERE first_position IN (SELECT first_position FROM log \
      WHERE first_position > ? AND first_position > 0 ORDER BY first_position DESC LIMIT ?)";
@@ -40,10 +41,11 @@ pub(super) const SHORTEN: &str =
 pub(super) const ROW: &str = "SELECT value FROM rows WHERE view = ? AND generation = ? AND key = ?";
 pub(super) const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND generation = ? AND key > ? \
      AND key >= ? AND key < ? ORDER BY key LIMIT ?";
-pub(super) const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
+/// Stores a row: view, generation, key, value. See [`ADD_BLOCK`].
+pub const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
      ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
-pub(super) const DELETE_ROW: &str =
-    "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
+/// Deletes a row: view, generation, key. See [`ADD_BLOCK`].
+pub const DELETE_ROW: &str = "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
 pub(super) const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";
 /// Forgets the table of rows without reading any.
 pub(super) const REPLACE_ROWS: [&str; 3] = [

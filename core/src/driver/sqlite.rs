@@ -55,7 +55,7 @@ impl<C: Sqlite> SqlStore<C> {
     /// Whether the tables exist, or came into being through this store.
     fn created(&mut self) -> Result<bool, StoreError> {
         if !self.created {
-            self.created = self.query(TABLES, &[])?.len() == 2;
+            self.created = self.query(C::TABLES, &[])?.len() == 2;
         }
         Ok(self.created)
     }
@@ -271,7 +271,7 @@ impl<C: Sqlite> Store for SqlStore<C> {
         self.connection
             .transaction(&mut |connection| {
                 if !created {
-                    CREATE.iter().try_for_each(|sql| connection.execute(sql, &[]))?;
+                    C::CREATE.iter().try_for_each(|sql| connection.execute(sql, &[]))?;
                 }
                 cut(connection, write)?;
                 store_blocks(connection, &write.blocks)?;
@@ -319,7 +319,8 @@ impl<C: Sqlite> SqlStore<C> {
         }
         let write = Write { import: import.map(Importing::At), ..Write::default() };
         self.connection.transaction(&mut |connection| {
-            REPLACE_ROWS.iter().chain(&CREATE).try_for_each(|sql| connection.execute(sql, &[]))?;
+            let mut all = REPLACE_ROWS.iter().chain(C::CREATE);
+            all.try_for_each(|sql| connection.execute(sql, &[]))?;
             store_progress(connection, &write)
         })
     }

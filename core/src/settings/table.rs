@@ -13,6 +13,14 @@ pub const TABLE: &[Setting] = &[
         ..TEXT
     },
     Setting {
+        name: "store",
+        flag: "store",
+        environment: "FOLDLOG_STORE",
+        doc: "Where logs are kept instead: `memory`, or a PostgreSQL database as \
+              `postgres://user@host/database` (native only; a build with the feature `postgres`)",
+        ..TEXT
+    },
+    Setting {
         name: "listen",
         flag: "listen",
         environment: "FOLDLOG_LISTEN",

@@ -22,8 +22,8 @@ use crate::harness::source::Source;
 use crate::json::Object;
 use crate::lock::Lock;
 use crate::metrics::Metrics;
-use crate::serve::make_directory;
 use crate::sqlite::Connection;
+use crate::stores::make_directory;
 use crate::wasm::Module;
 use crate::world::Machine;
 

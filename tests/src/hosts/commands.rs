@@ -25,7 +25,10 @@ pub fn native_command() -> Command {
 
 pub(super) fn native(setup: &Setup, dir: &Path, address: SocketAddr) -> Command {
     let mut command = native_command();
-    command.arg("serve").arg("--data").arg(dir.join("data"));
+    command.arg("serve").args(&setup.place);
+    if setup.place.is_empty() {
+        command.arg("--data").arg(dir.join("data"));
+    }
     command.arg("--listen").arg(address.to_string());
     if let Some(seed) = &setup.stamps {
         command.arg("--test-stamps").arg(seed);

@@ -1,17 +1,20 @@
-//! The contract of a store, run over the store in memory and the SQLite store: the same writes,
-//! then the same answers to the same queries.
+//! The contract of a store over the store in memory and the SQLite store; and of the latter what only
+//! a script of failures and damage shows. The native host runs the same list over its own stores.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use foldlog_core::chain::{self, StoredBlock};
 use foldlog_core::driver::{
     Importing, MemoryStore, Progress, SqlError, SqlStore, SqlValue, Sqlite, Store, StoreError,
-    Write,
+    Tail, Write,
 };
-use foldlog_core::limits::PAGE_BYTES_MAX;
-use foldlog_core::protocol::{Answer, Query, RowKey, View};
+use foldlog_core::protocol::{Answer, Query, RowKey};
+use foldlog_tests::contract;
+pub use foldlog_tests::contract::{line, positions, view};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
-
-use super::kit::{Random, seed};
 
 /// SQLite in memory; fails the statement that the script names.
 pub struct Memory {
@@ -133,147 +136,44 @@ impl Both {
     }
 }
 
-pub fn view(name: &str, generation: u32) -> View {
-    View { name: name.into(), generation }
-}
+/// The same connection, for a store that is opened again.
+struct Again<S>(Rc<RefCell<S>>);
 
-pub fn line(position: u64, filling: usize) -> String {
-    let zeros = chain::HASH_HOLE;
-    format!("{{\"position\":{position},\"x\":\"{}\",\"hash\":\"{zeros}\"}}", "x".repeat(filling))
-}
-
-/// Random blocks of commits of one to four events; returns the first position of each commit.
-fn random_log(random: &mut Random, both: &mut Both, commits: u64, filling: usize) -> Vec<u64> {
-    both.write(&Write { blocks: chain::pack([(0, 0, line(0, 1))]), ..Write::default() });
-    let (mut position, mut firsts) = (1, Vec::new());
-    let mut left = commits;
-    while left > 0 {
-        let batch: Vec<_> = (0..(random.below(30) + 1).min(left))
-            .map(|_| {
-                let (first, events) = (position, random.below(4) + 1);
-                position += events;
-                firsts.push(first);
-                (first, position - 1, line(first, random.below(filling as u64) as usize))
-            })
-            .collect();
-        left -= batch.len() as u64;
-        both.write(&Write { blocks: chain::pack(batch), ..Write::default() });
+impl<S: Store> Store for Again<S> {
+    fn tail(&mut self) -> Result<Tail, StoreError> {
+        self.0.borrow_mut().tail()
     }
-    firsts
+
+    fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
+        self.0.borrow_mut().read(queries)
+    }
+
+    fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        self.0.borrow_mut().write(write)
+    }
+
+    fn erase_rows(&mut self) -> Result<(), StoreError> {
+        self.0.borrow_mut().erase_rows()
+    }
 }
 
-pub fn positions(answer: &Answer) -> Vec<u64> {
-    let Answer::Commits(lines) = answer else { panic!("commits were asked for: {answer:?}") };
-    // An empty line is the one before.
-    let mut before = 0;
-    let mut at = |line: &String| chain::position(line).inspect(|at| before = *at).unwrap_or(before);
-    lines.iter().map(&mut at).collect()
+/// Runs the contract over stores that are kept as they are while they are not open.
+fn contract<S: Store + 'static>(name: &str, new: impl Fn() -> S) {
+    let mut logs: BTreeMap<usize, Rc<RefCell<S>>> = BTreeMap::new();
+    contract::hold(name, &mut |number| {
+        let log = logs.entry(number).or_insert_with(|| Rc::new(RefCell::new(new())));
+        Box::new(Again(log.clone()))
+    });
 }
 
 #[test]
-fn commits_are_found_by_position_and_in_both_directions() {
-    let mut random = Random::new(seed(15));
-    let mut both = Both::new();
-    let firsts = random_log(&mut random, &mut both, 700, 900);
-    both.same_tail();
-    let head = firsts.last().copied().expect("commits") + 5;
-    for _ in 0..400 {
-        let after = random.below(head + 2);
-        let limit = [0, 1, 2, 30, 1_000][random.below(5) as usize];
-        for descending in [false, true] {
-            let found = both.read(&Query::CommitsAfter { after, limit, descending });
-            let mut expected: Vec<u64> = firsts
-                .iter()
-                .copied()
-                .filter(|f| if descending { *f < after } else { *f > after })
-                .collect();
-            if descending {
-                expected.reverse();
-            }
-            expected.truncate(limit as usize);
-            assert_eq!(positions(&found), expected, "after {after}, {limit}, {descending}");
-        }
-        let asked: Vec<u64> = (0..random.below(6)).map(|_| random.below(firsts[690]) + 1).collect();
-        let expected: Vec<u64> =
-            asked.iter().map(|p| firsts[firsts.partition_point(|first| first <= p) - 1]).collect();
-        let found = both.read(&Query::Commits { positions: asked.clone() });
-        assert_eq!(positions(&found), expected, "{asked:?}");
-    }
-    let beyond = [Query::Commits { positions: vec![1, head + 1] }];
-    let missing = |result| matches!(result, Err(StoreError::CorruptLog { position, .. }) if position == head + 1);
-    assert!(missing(both.memory.read(&beyond)) && missing(both.sql.read(&beyond)));
+fn the_store_in_memory_keeps_the_contract() {
+    contract("memory", MemoryStore::default);
 }
 
 #[test]
-fn a_page_of_commits_ends_at_a_megabyte_after_at_least_one() {
-    let mut sql = SqlStore::new(Memory::new());
-    let commits = (1..=30_u64).map(|p| (p, p, line(p, 300_000)));
-    sql.write(&Write { blocks: chain::pack(commits), ..Write::default() }).expect("writes");
-    let big = (31..=32_u64).map(|p| (p, p, line(p, 1_700_000)));
-    sql.write(&Write { blocks: chain::pack(big), ..Write::default() }).expect("writes");
-    for descending in [false, true] {
-        let mut after = if descending { 33 } else { 0 };
-        let mut seen = 0;
-        loop {
-            let query = Query::CommitsAfter { after, limit: 1_000, descending };
-            let page = sql.read(&[query]).expect("reads").remove(0);
-            let Answer::Commits(lines) = &page else { panic!("commits") };
-            let Some(last) = lines.last() else { break };
-            let bytes: usize = lines.iter().map(String::len).sum();
-            assert!(bytes - last.len() < PAGE_BYTES_MAX, "{bytes} bytes in a page");
-            assert!(lines.len() <= 4, "{} lines", lines.len());
-            seen += lines.len();
-            after = chain::position(last).expect("a line");
-        }
-        assert_eq!(seen, 32);
-    }
-}
-
-#[test]
-fn rows_are_found_by_key_and_by_prefix() {
-    let mut random = Random::new(seed(16));
-    let mut both = Both::new();
-    let bytes = [0, 1, 97, 98, 254, 255];
-    let key = move |random: &mut Random| -> Vec<u8> {
-        (0..random.below(4)).map(|_| bytes[random.below(6) as usize]).collect()
-    };
-    for round in 0..40 {
-        let mut write = Write::default();
-        if round % 9 == 8 {
-            write.dropped.push(view("a", 2));
-        }
-        for view in [view("a", 1), view("a", 2), view("b", 1)] {
-            let mut changes: Vec<_> = (0..random.below(12))
-                .map(|n| {
-                    let value =
-                        (random.below(4) > 0).then(|| vec![n as u8; random.below(5) as usize]);
-                    (key(&mut random), value)
-                })
-                .collect();
-            changes.sort();
-            changes.dedup_by(|a, b| a.0 == b.0);
-            write.rows.push((view, changes));
-        }
-        write.checkpoint = (round % 3 == 0).then(|| vec![round as u8; 3]);
-        both.write(&write);
-        both.same_tail();
-        for _ in 0..60 {
-            let view = view(["a", "b", "c"][random.below(3) as usize], random.below(2) as u32 + 1);
-            both.read(&Query::Row(RowKey { view: view.clone(), key: key(&mut random) }));
-            let mut prefix = key(&mut random);
-            // A prefix of nothing but 255s does not occur: see `prefix_end`.
-            if prefix.iter().all(|byte| *byte == u8::MAX) {
-                prefix.clear();
-            }
-            let limit = [1, 2, 5, 1_000][random.below(4) as usize];
-            both.read(&Query::Rows { view, after_key: key(&mut random), prefix, limit });
-        }
-    }
-    assert_eq!(both.memory.erase_rows(), Ok(()));
-    assert_eq!(both.sql.erase_rows(), Ok(()));
-    both.same_tail();
-    let all = Query::Rows { view: view("a", 1), after_key: vec![], prefix: vec![], limit: 9 };
-    assert_eq!(both.read(&all), Answer::Rows(Vec::new()));
+fn the_store_over_any_sqlite_keeps_the_contract() {
+    contract("SQLite", || SqlStore::new(Memory::new()));
 }
 
 #[test]
@@ -292,19 +192,6 @@ fn rows_that_can_not_be_deleted_are_left_behind_but_not_how_far_an_import_came()
     assert!(both.sql.tail().is_ok_and(|tail| tail.import.is_some()));
     let all = Query::Rows { view: view("a", 1), after_key: vec![], prefix: vec![], limit: 9 };
     assert_eq!(both.read(&all), Answer::Rows(Vec::new()));
-}
-
-#[test]
-fn an_empty_store_answers() {
-    let mut both = Both::new();
-    both.same_tail();
-    for descending in [false, true] {
-        both.read(&Query::CommitsAfter { after: 0, limit: 5, descending });
-    }
-    both.read(&Query::Row(RowKey { view: view("a", 1), key: vec![1] }));
-    both.read(&Query::Rows { view: view("a", 1), after_key: vec![], prefix: vec![], limit: 1 });
-    assert_eq!(both.sql.erase_rows(), Ok(()));
-    both.same_tail();
 }
 
 /// Everything a SQLite file holds.

@@ -15,7 +15,7 @@ use foldlog_tests::scratch::{Random, seed};
 use super::load::{Load, Sent};
 
 const KILLS: usize = 20;
-const CLIENTS: usize = 8;
+pub const CLIENTS: usize = 8;
 
 /// Runs `foldlog verify` on the host's file; the host is not running.
 pub fn verify(host: &Host, when: &str) {
@@ -28,7 +28,7 @@ pub fn verify(host: &Host, when: &str) {
 
 /// Settles the unknown outcomes by repeating them with their keys; checks that acknowledged ones
 /// are answered alike again.
-fn settle(host: &mut Host, sent: &mut [Sent], when: &str) {
+pub fn settle(host: &mut Host, sent: &mut [Sent], when: &str) {
     for sent in sent.iter_mut() {
         if sent.unknown() {
             let answer = host.send(&sent.request);
@@ -56,7 +56,7 @@ fn expected(sent: &[Sent]) -> BTreeMap<String, u64> {
     balances
 }
 
-fn compare(host: &mut Host, sent: &[Sent], when: &str) {
+pub fn compare(host: &mut Host, sent: &[Sent], when: &str) {
     for (account, balance) in expected(sent) {
         let shown = host.get(&format!("/queries/account/{account}")).json();
         assert_eq!(shown["balance"], balance, "{when}: {account}");

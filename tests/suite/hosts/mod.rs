@@ -11,7 +11,8 @@
 //! (calls to the outside), `sent` (killed around those), `trust` (over TLS), `beside` (reads and
 //! commands at once), `live` and `live_waits` (who follows), `topics` (large publications, and who
 //! listens in a terminal), `large` (a partition that does not fit
-//! in memory), `lss` (the file as any SQL tool sees it).
+//! in memory), `lss` (the file as any SQL tool sees it), `memory` and `postgres` (logs elsewhere
+//! than in files).
 
 mod load;
 
@@ -46,3 +47,5 @@ mod live_waits;
 mod large;
 mod topics;
 mod lss;
+mod memory;
+mod postgres;
