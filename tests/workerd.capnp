@@ -51,6 +51,7 @@ const foldlog :Workerd.Worker = (
     (name = "LIVE_HEARTBEAT_MS", fromEnvironment = "LIVE_HEARTBEAT_MS"),
     (name = "LIVE_STALL_MS", fromEnvironment = "LIVE_STALL_MS"),
     (name = "RECORD_COMMANDS", fromEnvironment = "RECORD_COMMANDS"),
+    (name = "REJECTED_BYTES_MAX", fromEnvironment = "REJECTED_BYTES_MAX"),
     (name = "ROW_CACHE_MAX", fromEnvironment = "ROW_CACHE_MAX"),
     (name = "SENDGRID_API_KEY", fromEnvironment = "SENDGRID_API_KEY"),
     (name = "SENDGRID_URL", fromEnvironment = "SENDGRID_URL"),

@@ -129,6 +129,10 @@ pub const SCHEMA_STEPS_MAX: u64 = 1_000_000;
 pub const VIOLATIONS_MAX: usize = 20;
 /// Characters of what is told of a violation.
 pub const VIOLATION_CHARS_MAX: usize = 300;
+/// An entry of the rejection journal: of longer commands none is kept.
+pub const REJECTED_ENTRY_BYTES_MAX: usize = 32 << 10;
+/// Entries that wait to be stored, in bytes; what comes beyond is not kept.
+pub const REJECTED_UNSTORED_BYTES_MAX: usize = 256 << 10;
 /// Characters of a topic's name.
 pub const TOPIC_CHARS_MAX: usize = 64;
 /// Event types of a topic.

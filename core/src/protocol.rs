@@ -50,7 +50,8 @@ pub enum Op {
     /// `u32 -> SliceStep`: builds generations of views, at most so many events.
     Slice = 10,
     /// `Decide -> DecideStep`: decides stored commits again, and takes them in as they are
-    /// recorded. An instance that was asked this is not asked to stage commands any more.
+    /// recorded. What an instance stages that was asked this is as of where it stands, and rolled
+    /// back.
     Decide = 11,
 }
 

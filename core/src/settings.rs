@@ -11,6 +11,7 @@ mod table;
 use alloc::format;
 use alloc::string::{String, ToString};
 
+use crate::limits::REJECTED_UNSTORED_BYTES_MAX;
 use crate::protocol::OpenSettings;
 
 /// Which host asks: defaults differ.
@@ -152,6 +153,8 @@ pub struct Settings {
     pub tail_events_max: u64,
     /// Whether payloads of commands are kept in the log.
     pub record_commands: bool,
+    /// Bytes of refused commands that a partition keeps.
+    pub rejected_bytes_max: u64,
     /// Days an idempotency key is remembered.
     pub idempotency_days: u32,
     /// Events between two snapshots of a stream; `None`: as each aggregate says.
@@ -210,6 +213,7 @@ impl Settings {
             checkpoint_idle_ms: reader.number("checkpoint_idle_ms")?,
             tail_events_max: reader.number("tail_events_max")?,
             record_commands: reader.switch("record_commands")?,
+            rejected_bytes_max: reader.rejected()?,
             idempotency_days: reader.small("idempotency_days")?,
             snapshot_every: reader.optional("snapshot_every")?,
             snapshots_kept: reader.small("snapshots_kept")?,
@@ -275,6 +279,18 @@ impl Reader<'_> {
             let allowed = format!("a whole number from {} to {}{unit}", setting.min, setting.max);
             self.invalid(&setting, value, allowed)
         })
+    }
+
+    /// Nothing, or room for more than a few.
+    fn rejected(&mut self) -> Result<u64, InvalidSetting> {
+        let name = "rejected_bytes_max";
+        let (bytes, setting) = (self.number(name)?, Self::setting(name));
+        if bytes == 0 || bytes >= REJECTED_UNSTORED_BYTES_MAX as u64 {
+            return Ok(bytes);
+        }
+        let (min, max, value) = (REJECTED_UNSTORED_BYTES_MAX, setting.max, self.text(name));
+        let allowed = format!("0, or a whole number from {min} to {max} bytes");
+        Err(self.invalid(&setting, value, allowed))
     }
 
     fn small(&mut self, name: &str) -> Result<u32, InvalidSetting> {

@@ -177,6 +177,7 @@ impl Actor {
             open.live.effects_given_up();
             open.live.deliveries_given_up();
             open.live.save_places();
+            open.live.save_rejected();
         }
     }
 

@@ -68,6 +68,7 @@ fn measure<S: Spawn, R: Spawn>(
         tail_events_max: settings.tail_events_max,
         batch_commands_max: usize::try_from(settings.batch_commands_max).unwrap_or(1),
         effects_in_flight_max: settings.effects_in_flight_max,
+        rejected_bytes_max: settings.rejected_bytes_max,
         secret: None,
         test_stamps: None,
     };

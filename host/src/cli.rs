@@ -26,7 +26,8 @@ mod reading;
 
 pub use module::{Completions, Guest, Man, Selftest};
 pub use past::{At, Diff};
-pub use reading::{Colour, FilterFlags, Head, Log, Output, Stats, Trace};
+pub use reading::{Colour, FilterFlags, Head, Log, Output, Rejected, Stats, Trace};
+pub use source::KeyFlag;
 
 /// Event sourcing at the edge: one log, one guest module, two hosts. This is the native one.
 #[derive(Debug, Parser)]
@@ -60,6 +61,8 @@ pub enum Verb {
     Head(Head),
     /// Count what is in a log
     Stats(Stats),
+    /// Show the commands that a partition refused, as far as it keeps them
+    Rejected(Rejected),
     /// Show the events of a log, and follow it
     Log(Log),
     /// Show what led to what, as a tree
@@ -197,6 +200,9 @@ pub struct Listen {
     /// Partition, if not main
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
+    /// Its key.
+    #[command(flatten)]
+    pub key: KeyFlag,
     /// Begin after this event, instead of with what comes from now on
     #[arg(long, value_name = "EVENT_ID")]
     pub since: Option<String>,

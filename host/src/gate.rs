@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use foldlog_core::driver::{Store, StoreError, Tail, Write};
 use foldlog_core::engine::consumers::cursors_view;
+use foldlog_core::engine::rejected;
 use foldlog_core::protocol::{Answer, Query};
 
 use crate::stores::AnyStore;
@@ -47,9 +48,9 @@ impl<T: Store> Store for Gated<T> {
     }
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
-        // How far deliveries have got is no part of what a reader answers from memory.
-        let places = cursors_view();
-        let blocks_alone = write.rows.iter().all(|(view, _)| *view == places)
+        // The driver's own rows are no part of what a reader answers from memory.
+        let beside = [cursors_view(), rejected::view()];
+        let blocks_alone = write.rows.iter().all(|(view, _)| beside.contains(view))
             && write.dropped.is_empty()
             && write.checkpoint.is_none()
             && write.import.is_none();

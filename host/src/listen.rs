@@ -65,7 +65,7 @@ pub fn run(flags: &Listen) -> Result<ExitCode, String> {
 }
 
 async fn follow(flags: &Listen) -> Result<ExitCode, String> {
-    let remote = Remote::new(&flags.url, flags.partition.as_deref())?;
+    let remote = Remote::new(&flags.url, flags.partition.as_deref(), &flags.key)?;
     let forward = flags.forward.as_deref().map(|text| address("--forward", text)).transpose()?;
     let forward = forward.map(|uri| Ok::<_, String>((uri, secret()?))).transpose()?;
     let json = flags.json || !std::io::stdout().is_terminal();

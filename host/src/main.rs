@@ -72,7 +72,8 @@ use clap::Parser;
 
 use cli::{Cli, Verb};
 use harness::{
-    at, describe, diff, events, head, pages, redecide, replay, selftest, stats, trace, verify,
+    at, describe, diff, events, head, pages, redecide, rejected, replay, selftest, stats, trace,
+    verify,
 };
 
 /// It could not be told whether something is wrong.
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Diff(diff) => diff::run(&diff),
         Verb::Head(head) => head::run(&head),
         Verb::Stats(stats) => stats::run(&stats),
+        Verb::Rejected(rejected) => rejected::run(&rejected),
         Verb::Log(log) => events::run(&log),
         Verb::Trace(trace) => trace::run(&trace),
         Verb::Guest(guest) => describe::run(&guest),

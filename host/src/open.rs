@@ -33,6 +33,7 @@ pub fn config(name: &str, incarnation: [u8; 16], settings: &Settings) -> Config 
         tail_events_max: settings.tail_events_max,
         batch_commands_max: usize::try_from(settings.batch_commands_max).unwrap_or(1),
         effects_in_flight_max: settings.effects_in_flight_max,
+        rejected_bytes_max: settings.rejected_bytes_max,
         secret: settings.secret.clone(),
         test_stamps: seed.map(|seed| TestStamps { seed, offset_ms: 0 }),
     }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde::Deserialize;
 
+use crate::cli::KeyFlag;
 use crate::outgoing::{AGENT, Pool, anywhere, innermost, pool, tls};
 use crate::trust;
 
+/// The key's place in the environment.
+const KEY: &str = "FOLDLOG_KEY";
 /// An answer has to begin within this time. A part of an import is folded before it is answered.
 const ANSWER_MAX: Duration = Duration::from_secs(600);
 /// A body that brings nothing for so long has broken off.
@@ -26,6 +29,7 @@ pub struct Remote {
     pub pool: Pool<HttpConnector>,
     /// Where the partition is, without a slash at the end.
     pub base: String,
+    key: Option<HeaderValue>,
 }
 
 /// `GET /log/head`.
@@ -41,14 +45,15 @@ pub struct RemoteHead {
 
 impl Remote {
     /// Connects to nothing yet.
-    pub fn new(url: &str, partition: Option<&str>) -> Result<Self, String> {
+    pub fn new(url: &str, partition: Option<&str>, key: &KeyFlag) -> Result<Self, String> {
         let base = url.trim_end_matches('/');
         address("URL", base)?;
         let base = match partition {
             Some(partition) => format!("{base}/p/{partition}"),
             None => base.to_string(),
         };
-        Ok(Self { pool: pool(tls(trust::tls(trust::file().as_deref())?, anywhere())), base })
+        let pool = pool(tls(trust::tls(trust::file().as_deref())?, anywhere()));
+        Ok(Self { pool, base, key: bearer(key)? })
     }
 
     /// Asks for something; the answer's body is still to be read.
@@ -91,13 +96,29 @@ impl Remote {
     async fn send(
         &self,
         url: &str,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, String> {
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
         match tokio::time::timeout(ANSWER_MAX, self.pool.request(request)).await {
             Ok(answer) => answer.map_err(|e| format!("{url}: {}", innermost(&e))),
             Err(_) => Err(format!("{url}: no answer in {} s", ANSWER_MAX.as_secs())),
         }
     }
+}
+
+/// The header of a key, if there is one.
+fn bearer(flag: &KeyFlag) -> Result<Option<HeaderValue>, String> {
+    let set = flag.key.clone().map(|key| ("--key", key));
+    let set = set.or_else(|| std::env::var(KEY).ok().map(|key| (KEY, key)));
+    let Some((name, key)) = set.filter(|(_, key)| !key.is_empty()) else { return Ok(None) };
+    // What it is set to is not told: it would end up in logs.
+    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = HeaderValue::try_from(format!("Bearer {key}")).ok().filter(|_| visible);
+    let mut value = value.ok_or_else(|| format!("{name} must be visible ASCII, no spaces"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 /// The next bytes of a body; nothing at its end.

@@ -21,7 +21,9 @@ use crate::protocol::{EffectResult, Input, Outcome, Stamp, What};
 /// An input on its way through a batch. A stamp once made stays, however often it is staged.
 pub(super) struct Waiting {
     pub(super) what: Asked,
-    stamp: Option<Stamp>,
+    pub(super) stamp: Option<Stamp>,
+    /// Where the log stood when it was staged last.
+    pub(super) after: u64,
     pub(super) reply: Option<Reply>,
 }
 
@@ -46,7 +48,7 @@ pub(super) enum Asked {
 
 impl Waiting {
     const fn new(what: Asked) -> Self {
-        Self { what, stamp: None, reply: None }
+        Self { what, stamp: None, after: 0, reply: None }
     }
 
     const fn wake(timers: bool) -> Self {
@@ -106,6 +108,9 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
         let mut waiting = requests.collect();
         self.slices.disturb();
         self.run_all(&mut waiting);
+        if self.config.test_stamps.is_some() {
+            self.save_rejected();
+        }
         self.work_of_test();
         let lost = || Reply::problem(Code::Internal, "the input was lost");
         let clients = waiting.into_iter().filter(|input| !input.is_system());
@@ -255,7 +260,7 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
                 (None, Some(stamp)) => stamp,
                 (None, None) => Stamp { clock: self.world.clock(), entropy: self.world.entropy() },
             };
-            input.stamp = Some(stamp);
+            (input.stamp, input.after) = (Some(stamp), next.saturating_sub(1));
             let what = input.message(&self.wakes, self.config.effects_in_flight_max);
             let outcome = match stage_one(live, &mut self.store, &Input { stamp, what, process }) {
                 Ok(outcome) => outcome,

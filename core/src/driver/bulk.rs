@@ -11,10 +11,10 @@ use super::call::{call, stage};
 use super::checkpoint::{store_rows_alone, take_checkpoint};
 use super::pages::{self, Start};
 use super::partition::{Live, fold_blocks};
-use super::{Config, Failure, Guest, HeadInfo, Spawn, Store, Write};
+use super::{Config, Failure, Guest, HeadInfo, OwnedRequest, Spawn, Store, Write};
 use crate::chain::{self, NO_HASH};
 use crate::protocol::{
-    Body, Decide, DecideStep, Description, Fold, Input, Op, Opened, Process, Quarantine,
+    Body, Decide, DecideStep, Description, Fold, Input, Kind, Op, Opened, Process, Quarantine,
     Quarantined, Report, Request, Response, Stamp, What,
 };
 use crate::time::Time;
@@ -95,6 +95,33 @@ impl<G: Guest> Bulk<G> {
         }
     }
 
+    /// What a request with this stamp comes to as of the last commit taken in, and its answer.
+    /// Nothing of it is taken in.
+    pub fn attempt<T: Store>(
+        &mut self,
+        store: &mut T,
+        request: &OwnedRequest,
+        stamp: Stamp,
+    ) -> Result<(Kind, Response), Failure> {
+        // Whoever decides again stages as of where it stands, which need not be the log's head.
+        self.decide(store, Vec::new(), &[], &mut |_| {})?;
+        self.ask(store, What::Request(request.message()), stamp)
+    }
+
+    fn ask<T: Store>(
+        &mut self,
+        store: &mut T,
+        what: What<'_>,
+        stamp: Stamp,
+    ) -> Result<(Kind, Response), Failure> {
+        let process = Process::default();
+        let outcome = stage(&mut self.live, store, &Input { stamp, what, process })?;
+        if outcome.proposed.is_some() {
+            let () = call(&mut self.live.guest, Op::Rollback, &())?;
+        }
+        Ok((outcome.kind, outcome.response))
+    }
+
     /// Asks like a client who only reads. The instance must have folded all there is.
     pub fn read<T: Store>(&mut self, store: &mut T, target: &str) -> Result<Response, Failure> {
         let request = Request {
@@ -105,12 +132,7 @@ impl<G: Guest> Bulk<G> {
             fingerprint: None,
         };
         let stamp = Stamp { clock: Time(0), entropy: [0; 16] };
-        let (what, process) = (What::Request(request), Process::default());
-        let outcome = stage(&mut self.live, store, &Input { stamp, what, process })?;
-        if outcome.proposed.is_some() {
-            let () = call(&mut self.live.guest, Op::Rollback, &())?;
-        }
-        Ok(outcome.response)
+        self.ask(store, What::Request(request), stamp).map(|(_, response)| response)
     }
 
     /// The instance, for what a host can tell of it.

@@ -34,6 +34,7 @@ mod pages;
 mod partition;
 mod reader;
 mod rebuild;
+mod rejected;
 mod request;
 mod rest;
 mod schema;

@@ -39,6 +39,8 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Effects that the host attempts at a time.
     pub effects_in_flight_max: u32,
+    /// Bytes of refused commands that are kept; 0: none are.
+    pub rejected_bytes_max: u64,
     /// What consumers' keys are made from; where it is not set, the store keeps it.
     pub secret: Option<crate::settings::Secret>,
     /// Stamps that follow from the log, for tests.
@@ -74,6 +76,7 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) slices: super::rebuild::Slices,
     pub(super) wakes: super::wakes::Wakes,
     pub(super) deliveries: super::deliveries::Deliveries,
+    pub(super) journal: super::rejected::Journal,
     pub(super) trouble: Option<super::Trouble>,
     /// Something was stored since that.
     pub(super) stored: bool,
@@ -159,6 +162,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             slices: super::rebuild::Slices::default(),
             wakes: super::wakes::Wakes::default(),
             deliveries,
+            journal: super::rejected::Journal::default(),
             trouble: None,
             stored: false,
             failed: 0,
@@ -184,6 +188,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                     self.wakes.opened(live.waits);
                     self.deliveries.opened(live.consumers);
                     self.live = Some(live);
+                    self.journal_opened(head.position);
                     return Ok(head);
                 }
                 Err(Failure::Trap(trap)) if self.quarantine(&trap) => {}

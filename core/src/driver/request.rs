@@ -112,15 +112,19 @@ impl OwnedRequest {
     }
 
     /// The first segment of the path.
-    fn subject(&self) -> &str {
+    pub(super) fn subject(&self) -> &str {
         self.path().trim_start_matches('/').split('/').next().unwrap_or_default()
     }
 
     /// The path within its partition, as received.
-    fn path(&self) -> &str {
-        let path = self.target.split('?').next().unwrap_or_default();
-        let inner = path.strip_prefix("/p/").and_then(|rest| rest.split_once('/'));
-        inner.map_or(path, |(_, inner)| inner)
+    pub(super) fn path(&self) -> &str {
+        self.inner_target().split('?').next().unwrap_or_default()
+    }
+
+    /// Path and query within its partition, as received.
+    pub(super) fn inner_target(&self) -> &str {
+        let inner = self.target.strip_prefix("/p/").and_then(|rest| rest.find('/'));
+        inner.and_then(|at| self.target.get(at.saturating_add(3)..)).unwrap_or(&self.target)
     }
 
     /// As the guest gets it, with the fingerprint that an idempotency key needs.

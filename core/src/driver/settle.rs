@@ -48,7 +48,13 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
                 }
                 Kind::Rejected => {
                     self.process.commands_rejected =
-                        self.process.commands_rejected.saturating_add(1)
+                        self.process.commands_rejected.saturating_add(1);
+                    let input = waiting.get(*index);
+                    if let Some((Asked::Request(request), Some(stamp), after)) =
+                        input.map(|input| (&input.what, &input.stamp, input.after))
+                    {
+                        self.note_rejected(request, (after, stamp), &outcome.response);
+                    }
                 }
                 Kind::Read | Kind::System => {}
             }

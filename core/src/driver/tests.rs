@@ -52,6 +52,7 @@ fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
         tail_events_max: 1_000,
         batch_commands_max: 100,
         effects_in_flight_max: 64,
+        rejected_bytes_max: 0,
         secret: None,
         test_stamps: Some(TestStamps { seed: "seed".into(), offset_ms: 0 }),
     };

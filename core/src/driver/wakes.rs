@@ -119,8 +119,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn work_due(&mut self) -> Option<u64> {
         let result = (!self.wakes.results.is_empty()).then_some(0);
         let (wake, slice) = (self.wake_due(), self.slices_due());
-        let delivery = self.deliveries_due();
-        result.into_iter().chain(wake).chain(slice).chain(delivery).min()
+        let beside = self.deliveries_due().into_iter().chain(self.journal_due());
+        result.into_iter().chain(wake).chain(slice).chain(beside).min()
     }
 
     /// Effects to attempt now, each once; the host tells of every one how that ended.
@@ -156,8 +156,8 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
     pub fn next_due(&mut self) -> Option<Time> {
         let result = (!self.wakes.results.is_empty()).then_some(0);
         let (wake, slice) = (self.wake_in(), self.slices_due());
-        let delivery = self.deliveries_due();
-        let micros = result.into_iter().chain(wake).chain(slice).chain(delivery).min()?;
+        let beside = self.deliveries_due().into_iter().chain(self.journal_due());
+        let micros = result.into_iter().chain(wake).chain(slice).chain(beside).min()?;
         Some(self.world.clock().after_ms(micros.div_ceil(1_000)))
     }
 
@@ -183,6 +183,9 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
 
     /// Does some milliseconds of what is due. What went wrong is told by [`Self::take_failures`].
     pub fn work(&mut self) {
+        if self.journal_due() == Some(0) {
+            self.save_rejected();
+        }
         let results = core::mem::take(&mut self.wakes.results);
         if !results.is_empty() {
             self.run_results(results);

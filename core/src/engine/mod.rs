@@ -32,6 +32,7 @@ mod publish;
 mod react;
 mod refold;
 mod rebuild;
+pub mod rejected;
 mod repeats;
 mod retry;
 mod schemas;

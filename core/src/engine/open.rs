@@ -41,7 +41,7 @@ pub(super) struct Checkpoint {
 }
 
 /// Raised when the checkpoint's or any own view's bytes change: older ones are folded anew.
-pub(super) const CHECKPOINT_VERSION: u8 = 10;
+pub(super) const CHECKPOINT_VERSION: u8 = 11;
 
 impl Engine {
     /// Opens a partition's log, up to its checkpoint.

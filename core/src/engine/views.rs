@@ -35,14 +35,16 @@ pub const OUTBOX: ViewId = 5;
 pub const CONSUMERS: ViewId = 6;
 /// How far deliveries have got: the driver's rows, not made by the fold. Outside the digest.
 pub const CURSORS: ViewId = 7;
+/// Commands that were refused: the driver's rows too. Outside the digest.
+pub const REJECTED: ViewId = 8;
 /// Versions of streams whose type the registry does not know.
-pub const STREAMS: ViewId = 8;
+pub const STREAMS: ViewId = 9;
 /// The first aggregate's view.
-const AGGREGATES: ViewId = 9;
+const AGGREGATES: ViewId = 10;
 /// States of streams ahead of a generation that is being built. Never stored.
 pub const AHEAD: ViewId = ViewId::MAX;
 
-const OWN: [(&str, u32); 8] = [
+const OWN: [(&str, u32); 9] = [
     ("postings", 1),
     ("idempotency", 1),
     ("~faults", 1),
@@ -51,6 +53,7 @@ const OWN: [(&str, u32); 8] = [
     ("outbox", 1),
     ("consumers", 1),
     ("~cursors", 1),
+    ("~rejected", 1),
 ];
 
 /// What a view's rows are made from.

@@ -47,6 +47,8 @@ impl Opened {
             return refuse(RefusalReason::OutOfOrder, "something else is under way");
         }
         self.engine.evict();
+        // What is staged from here on is never stored.
+        self.stored_head = 0;
         self.continue_decide(Deciding {
             blocks: decide.blocks.iter().map(ToString::to_string).collect(),
             skip: decide.skip.clone(),

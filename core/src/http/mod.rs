@@ -122,6 +122,7 @@ pub fn handle(
         Action::Health => process::health(engine, &mut access, process),
         Action::LogHead => Ok(process::log_head(engine, process)),
         Action::LogExport => Ok(process::log_export(parsed)),
+        Action::Rejected => process::rejected(&mut access, parsed),
         Action::OpenApi => Ok(openapi::answer(engine.registry(), routes)),
         Action::Index => Ok(process::index()),
         Action::Command { .. }

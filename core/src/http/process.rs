@@ -1,15 +1,16 @@
 //! Routes about the log as a whole and about the process: health, head, export, the front page.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::answer::Answer;
 use super::projections;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
-use crate::engine::{Access, Engine};
+use crate::engine::{Access, Engine, rejected};
 use crate::json::push_string;
+use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::protocol::{ExportFrom, Process};
 use crate::read::Stop;
 
@@ -94,6 +95,17 @@ pub fn log_export(parsed: &Parsed) -> Answer {
     let mut answer = Answer::ok(super::import::NDJSON, String::new());
     answer.export = Some(after.map_or(ExportFrom::Genesis, ExportFrom::After));
     answer
+}
+
+/// `GET /log/rejected`: entries of the journal, as stored.
+pub fn rejected(access: &mut Access<'_>, parsed: &Parsed) -> Result<Answer, Stop> {
+    let number = |name: &str| parsed.params.get(name).and_then(|number| number.parse().ok());
+    let limit = number("limit").unwrap_or(LIST_LIMIT_DEFAULT.into());
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (found, more) = rejected::page(access, number("after"), limit)?;
+    let entries: Vec<&str> = found.iter().map(|(_, entry)| entry.as_str()).collect();
+    let last = found.last().filter(|_| more).map(|(number, _)| number.to_string());
+    Ok(Answer::json(format!("[{}]", entries.join(","))).next(parsed, last.as_deref()))
 }
 
 /// `GET /`: what this is, for a person with a browser.

@@ -4,6 +4,7 @@
 //! Query parameters are in `params`; what domains have, by the registry, is in `domains`: no
 //! domain's route is written here.
 
+mod changing;
 mod consumers;
 mod domains;
 mod params;
@@ -18,7 +19,7 @@ use crate::fields::{Field, FieldKind};
 use crate::registry::Registry;
 pub use consumers::Of;
 use params::{
-    AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, IMPORT_PARAMS, LIMIT, LIVE_PARAMS, STREAM_PARAMS,
+    AFTER_KEY, EFFECT_PARAMS, EXPORT_PARAMS, LIMIT, LIVE_PARAMS, REJECTED_PARAMS, STREAM_PARAMS,
     TOPIC_EVENTS_PARAMS,
 };
 pub use params::{Param, ParamKind, travels};
@@ -116,6 +117,8 @@ pub enum Action {
     LogHead,
     /// The log.
     LogExport,
+    /// Commands that were refused.
+    Rejected,
     /// Takes a log in.
     LogImport,
     /// The contract.
@@ -184,36 +187,6 @@ const TAKE_ERRORS: &[Code] = &[
     Code::StorageFull,
 ];
 
-const RETRY_ERRORS: &[Code] = &[
-    Code::NotFound,
-    Code::InvalidId,
-    Code::MalformedJson,
-    Code::InvalidField,
-    Code::UnknownField,
-    Code::IllegalTransition,
-    Code::InvalidHeader,
-    Code::IdempotencyMismatch,
-    Code::Held,
-    Code::InProgress,
-    Code::TooLarge,
-    Code::UnsupportedMediaType,
-    Code::UnknownOutcome,
-    Code::StorageFull,
-];
-
-const PUBLISH_ERRORS: &[Code] = &[Code::NotFound, Code::SchemaViolation, Code::SchemaConflict];
-
-const IMPORT_ERRORS: &[Code] = &[
-    Code::MalformedJson,
-    Code::InvalidField,
-    Code::NotEmpty,
-    Code::InProgress,
-    Code::TooLarge,
-    Code::UnsupportedMediaType,
-    Code::UnknownOutcome,
-    Code::StorageFull,
-];
-
 /// Path, action, summary, query parameters, errors of a route that is not the registry's.
 type Fixed = (&'static str, Action, &'static str, &'static [Param], &'static [Code]);
 
@@ -252,54 +225,8 @@ pub fn place(routes: &[Route], aggregate: &AggregateSpec, what: Serves, id: &str
     of_it.find(|route| route.serves(what)).map_or_else(String::new, |r| r.path.replace("{id}", id))
 }
 
-/// What changes something, and is not the registry's.
-fn changing(routes: &mut Vec<Route>) {
-    routes.push(Route {
-        method: "POST",
-        path: "/effects/resume".into(),
-        action: Action::Resume,
-        summary: "Makes a log that is held this host's, under a new incarnation".into(),
-        params: Cow::Borrowed(&[]),
-        errors: TAKE_ERRORS,
-    });
-    routes.push(Route {
-        method: "POST",
-        path: "/effects/{id}/retry".into(),
-        action: Action::RetryEffect,
-        summary:
-            "An outside call that is pending or dead is due at once, its attempts counted anew"
-                .into(),
-        params: Cow::Borrowed(&[]),
-        errors: RETRY_ERRORS,
-    });
-    routes.push(Route {
-        method: "POST",
-        path: "/events".into(),
-        action: Action::Publish,
-        summary: "Publishes 1 to 1,000 events to topics: all of them or none".into(),
-        params: Cow::Borrowed(&[]),
-        errors: PUBLISH_ERRORS,
-    });
-    routes.push(Route {
-        method: "POST",
-        path: "/log/import".into(),
-        action: Action::LogImport,
-        summary: "Takes in, in parts of at most 64 MB, what GET /log/export gave; there is no log before the last one, and that log is held".into(),
-        params: Cow::Borrowed(IMPORT_PARAMS),
-        errors: IMPORT_ERRORS,
-    });
-    routes.push(Route {
-        method: "POST",
-        path: "/projections/rebuild".into(),
-        action: Action::Rebuild,
-        summary: "Builds a projection anew, serving its old rows until that is done".into(),
-        params: Cow::Borrowed(&[]),
-        errors: NOT_FOUND,
-    });
-}
-
 /// What reads, and is not the registry's.
-const READING: [Fixed; 17] = [
+const READING: [Fixed; 18] = [
     ("/events/stream", Action::EventStream, "All events", STREAM_PARAMS, &[]),
     ("/events/id/{eventId}", Action::EventById, "One event", &[], NOT_FOUND),
     (
@@ -363,6 +290,13 @@ const READING: [Fixed; 17] = [
         EXPORT_PARAMS,
         &[],
     ),
+    (
+        "/log/rejected",
+        Action::Rejected,
+        "Commands that were refused, as far as this partition keeps them (see docs/gate.md)",
+        REJECTED_PARAMS,
+        &[],
+    ),
     ("/openapi.json", Action::OpenApi, "This contract", &[], &[]),
     ("/", Action::Index, "What this is, for people", &[], &[]),
 ];
@@ -379,7 +313,7 @@ pub fn table(registry: &Registry) -> Vec<Route> {
     for (path, action, summary, params, errors) in READING {
         routes.push(get(path.into(), action, summary.into(), params, errors));
     }
-    changing(&mut routes);
+    changing::all(&mut routes);
     routes.extend(consumers::all());
     routes
 }

@@ -216,6 +216,19 @@ pub const TABLE: &[Setting] = &[
         ..TEXT
     },
     Setting {
+        name: "rejected_bytes_max",
+        flag: "rejected-bytes-max",
+        environment: "FOLDLOG_REJECTED_BYTES_MAX",
+        variable: "REJECTED_BYTES_MAX",
+        native: "0",
+        worker: "0",
+        max: 64 * MIB,
+        unit: Unit::Bytes,
+        doc: "Refused commands that each partition keeps, payloads included, for `gate` to find those \
+              that another module would take; 0 for none, else at least 256KiB",
+        ..TEXT
+    },
+    Setting {
         name: "idempotency_days",
         flag: "idempotency-days",
         environment: "FOLDLOG_IDEMPOTENCY_DAYS",

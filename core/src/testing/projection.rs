@@ -156,6 +156,7 @@ impl<P: Projection> Projected<P> {
             tail_events_max: u64::MAX,
             batch_commands_max: 100,
             effects_in_flight_max: 1,
+            rejected_bytes_max: 0,
             secret: None,
             test_stamps: None,
         };

@@ -46,7 +46,7 @@ struct Puller {
 /// Pulls it and prints what came of it; exit code 1 when the host's log does not follow.
 pub fn run(pull: &Pull) -> Result<ExitCode, String> {
     let started = Instant::now();
-    let remote = Remote::new(&pull.url, pull.partition.as_deref())?;
+    let remote = Remote::new(&pull.url, pull.partition.as_deref(), &pull.key)?;
     let (output, progress) = Output::resume(&pull.output)?;
     let from = progress.chain.position;
     let mut puller = Puller { remote, output, progress, bar: None };

@@ -60,7 +60,7 @@ pub fn run(push: &Push) -> Result<ExitCode, String> {
         eprintln!("foldlog: {}: broken at position {position}: {detail}", source.path.display());
         return Ok(ExitCode::FAILURE);
     }
-    let remote = Remote::new(&push.url, push.partition.as_deref())?;
+    let remote = Remote::new(&push.url, push.partition.as_deref(), &push.key)?;
     let progress = Progress::new(checked.position);
     let pusher = Pusher { remote, source: &source, genesis: &genesis, progress };
     let started = Instant::now();

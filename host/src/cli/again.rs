@@ -35,6 +35,8 @@ pub struct Redecide {
     out otherwise than with the old guest is a difference, of one of these kinds:\n  \
     decision:COMMAND    other events, or none\n  \
     refused:COMMAND     it was taken, and is refused now\n  \
+    allowed:ROUTE       it was refused, and is taken now: told of the commands that the source, or \
+    --rejected, has of a rejection journal (see serve --rejected-bytes-max)\n  \
     reactions:MANAGER   a process manager asks for something else\n  \
     rows:VIEW           rows of a raised revision differ\n  \
     revision:VIEW       rows differ, and the revision is the same: raise it\n  \
@@ -53,6 +55,9 @@ pub struct Gate {
     /// The one that is live, instead of the one built in
     #[arg(long, value_name = "FILE")]
     pub guest_old: Option<PathBuf>,
+    /// Refused commands, as `rejected --json` writes them, instead of those that the source has
+    #[arg(long, value_name = "FILE")]
+    pub rejected: Option<PathBuf>,
     /// Differences that are meant: of a kind, or of a kind and a name; may be repeated
     #[arg(long, value_name = "KIND[:NAME]")]
     pub allow: Vec<Allow>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::PlaceFlags;
+use super::{KeyFlag, PlaceFlags};
 
 /// Flags of `export`.
 #[derive(Debug, clap::Args)]
@@ -78,6 +78,9 @@ pub struct Pull {
     /// Partition, if not main
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
+    /// Its key.
+    #[command(flatten)]
+    pub key: KeyFlag,
     /// File to write or to go on with: NDJSON when its name ends in .ndjson, else a log file
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -103,6 +106,9 @@ pub struct Push {
     /// Partition, if not main
     #[arg(long, value_name = "NAME")]
     pub partition: Option<String>,
+    /// Its key.
+    #[command(flatten)]
+    pub key: KeyFlag,
     /// Give up what an unfinished import left there, and begin anew
     #[arg(long)]
     pub anew: bool,

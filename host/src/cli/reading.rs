@@ -4,7 +4,7 @@
 
 use clap::ValueEnum;
 
-use super::{PlaceFlags, SourceFlags};
+use super::{KeyFlag, PlaceFlags, SourceFlags};
 
 /// Flags of `head`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +15,23 @@ pub struct Head {
     /// Where the log is.
     #[command(flatten)]
     pub source: PlaceFlags,
+}
+
+/// Flags of `rejected`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  foldlog rejected ./data\n  \
+    foldlog rejected https://foldlog.example.com --json > rejected.ndjson\n  \
+    foldlog gate log.sqlite --guest new.wasm --rejected rejected.ndjson\n\n\
+    SOURCE may be a host's URL too. Commands that are refused leave no trace in the log; a partition \
+    that is served with --rejected-bytes-max (REJECTED_BYTES_MAX on the Worker) keeps the newest of \
+    them beside it, payloads included. With --json each is an object on a line of its own.")]
+pub struct Rejected {
+    /// Where they are.
+    #[command(flatten)]
+    pub place: PlaceFlags,
+    /// A host's key.
+    #[command(flatten)]
+    pub key: KeyFlag,
 }
 
 /// Flags of `stats`.

@@ -30,6 +30,15 @@ pub struct PlaceFlags {
     pub json: bool,
 }
 
+/// How a host is asked for something.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KeyFlag {
+    /// Key that the host, or a proxy before it, asks for, sent as `Authorization: Bearer KEY`;
+    /// $FOLDLOG_KEY is the better place, since other users of this machine see flags
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
 /// A place as it is given.
 #[derive(Debug, Args)]
 struct Place {

@@ -13,10 +13,11 @@ use foldlog_core::driver::{
 };
 use foldlog_core::engine::{trapped_again, trapped_reaction};
 use foldlog_core::protocol::{
-    Answer, Description, Quarantine, Quarantined, Query, Report, Response, Verdict,
+    Answer, Description, Kind, Quarantine, Quarantined, Query, Report, Response, Verdict,
 };
 
 use super::fold::{self, Broken, refusal, split};
+use super::rejected::Entry;
 use super::scratch::Scratch;
 use super::source::Source;
 use crate::wasm::{Instance, Module};
@@ -35,6 +36,15 @@ pub struct LeftOut {
     pub projection: Option<String>,
     /// What happened.
     pub detail: String,
+}
+
+/// What a request came to that was tried and not taken in.
+#[derive(Debug)]
+pub enum Tried {
+    /// To this answer.
+    Came(Kind, Response),
+    /// The guest trapped on it.
+    Trapped(String),
 }
 
 /// See the module's description.
@@ -200,6 +210,37 @@ impl Run {
     /// Has the store hold all rows.
     pub fn finish(&mut self) -> Result<(), String> {
         self.bulk.finish(&mut self.store).map(drop).map_err(|failure| failure.to_string())
+    }
+
+    /// Tries a refused command as of here.
+    pub fn attempt(&mut self, entry: &Entry) -> Result<Tried, Broken> {
+        let broken = |detail| Broken { position: entry.after, detail };
+        let (request, stamp) = (entry.request(), entry.stamp().map_err(broken)?);
+        match self.bulk.attempt(&mut self.store, &request, stamp) {
+            Ok((kind, response)) => Ok(Tried::Came(kind, response)),
+            Err(Failure::Trap(trap)) => {
+                self.return_to(self.done)?;
+                Ok(Tried::Trapped(trap.detail))
+            }
+            Err(failure) => Err(refusal(&failure, entry.after)),
+        }
+    }
+
+    /// The route that a refused command came by.
+    pub fn route_of(&self, entry: &Entry) -> String {
+        let path = entry.target.split('?').next().unwrap_or_default();
+        let of = |route: &&String| {
+            let Some((method, template)) = route.split_once(' ') else { return false };
+            let (mut asked, mut there) = (path.split('/'), template.split('/'));
+            let alike = |(asked, there): (&str, &str)| asked == there || there.starts_with('{');
+            method == entry.method
+                && asked.clone().count() == there.clone().count()
+                && asked.by_ref().zip(there.by_ref()).all(alike)
+        };
+        let mut routes: Vec<&String> = self.described.routes.iter().filter(of).collect();
+        // The one with the fewest parameters is meant.
+        routes.sort_by_key(|route| route.matches('{').count());
+        routes.first().map_or_else(|| format!("{} {path}", entry.method), |route| (*route).clone())
     }
 
     /// Asks like a client who only reads.

@@ -65,6 +65,7 @@ pub fn config(genesis: &str) -> Result<Config, String> {
         tail_events_max: u64::MAX,
         batch_commands_max: 1,
         effects_in_flight_max: 1,
+        rejected_bytes_max: 0,
         secret: None,
         test_stamps: None,
     })

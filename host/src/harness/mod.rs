@@ -37,6 +37,7 @@ pub mod pages;
 mod past;
 pub mod progress;
 pub mod redecide;
+pub mod rejected;
 pub mod replay;
 mod rows;
 mod scratch;

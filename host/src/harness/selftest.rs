@@ -196,6 +196,7 @@ fn open(
         // All that follows from a command is done with it.
         batch_commands_max: 100,
         effects_in_flight_max: 1,
+        rejected_bytes_max: 0,
         test_stamps: Some(TestStamps { seed: "selftest".into(), offset_ms: 0 }),
         secret: None,
     };

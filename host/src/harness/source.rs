@@ -42,6 +42,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Where NDJSON can not be read on: what comes before that is in the log.
     pub broken: Option<Broken>,
+    /// It was NDJSON: all there is is the log.
+    pub is_lines: bool,
     /// Removed with the source.
     copy: Option<Arc<TempDir>>,
 }
@@ -58,6 +60,11 @@ impl Source {
         if source == Path::new(STANDARD_INPUT) {
             return Self::of_lines(Path::new("standard input"), std::io::stdin().lock());
         }
+        // Shown whole, it would show a password.
+        if source.to_str().is_some_and(is_url) {
+            let what = "a log is read from a file or a directory, not from a URL";
+            return Err(format!("{what}: `foldlog pull` fetches one from its host"));
+        }
         let path = path_of(source, partition)?;
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         // A pipe gives its first byte only once.
@@ -65,7 +72,7 @@ impl Source {
             return Self::of_lines(&path, std::fs::File::open(&path).map_err(|e| failed(&e))?);
         }
         let (raw, copy) = file::connect(&path).map_err(|e| failed(&e))?;
-        let source = Self { raw, path, broken: None, copy: copy.map(Arc::new) };
+        let source = Self { raw, path, broken: None, is_lines: false, copy: copy.map(Arc::new) };
         let tables = source.query(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('log','rows')",
         )?;
@@ -86,7 +93,8 @@ impl Source {
                 (raw, copy.map(Arc::new))
             }
         };
-        Ok(Self { raw, path: self.path.clone(), broken: self.broken.clone(), copy })
+        let (path, broken) = (self.path.clone(), self.broken.clone());
+        Ok(Self { raw, path, broken, is_lines: self.is_lines, copy })
     }
 
     /// What a table `log` with these rows is to the verbs; bodies need not be text.
@@ -104,7 +112,7 @@ impl Source {
             // One that has the place of another is one less.
             raw.execute("INSERT OR REPLACE INTO log VALUES (?1, ?2, ?3)", row).expect("a row");
         }
-        Self { raw, path: "memory".into(), broken: None, copy: None }
+        Self { raw, path: "memory".into(), broken: None, is_lines: false, copy: None }
     }
 
     /// What a file of these lines is to the verbs.
@@ -116,7 +124,8 @@ impl Source {
     fn of_lines(path: &Path, input: impl std::io::Read) -> Result<Self, String> {
         let stored = lines::store(input).map_err(|e| format!("{}: {e}", path.display()))?;
         let lines::Stored { raw, directory, broken } = stored;
-        Ok(Self { raw, path: path.to_path_buf(), broken, copy: Some(Arc::new(directory)) })
+        let (path, copy) = (path.to_path_buf(), Some(Arc::new(directory)));
+        Ok(Self { raw, path, broken, is_lines: true, copy })
     }
 
     /// The genesis line; `None` when the log is empty. An error when the first line of NDJSON is no
@@ -189,6 +198,13 @@ impl Source {
     fn failed(&self, detail: &str) -> String {
         format!("{}: {detail}", self.path.display())
     }
+}
+
+/// Whether it is no path, but the address of a host or a database.
+pub fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 /// One row of the table `log`, or the position and reason it can not be one.

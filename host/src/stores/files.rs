@@ -30,6 +30,10 @@ pub struct Files {
 impl Files {
     /// Makes the directory if need be, and locks it.
     pub fn take(data: &Path) -> Result<Self, String> {
+        // A directory of that name is hardly meant, and it may have a password.
+        if data.to_str().is_some_and(source::is_url) {
+            return Err("--data is a directory; a database's URL goes to --store".into());
+        }
         make_directory(data)?;
         let lock = Mutex::new(Some(Lock::take(data)?));
         Ok(Self { data: data.to_path_buf(), directory: Directory::new(data.to_path_buf()), lock })

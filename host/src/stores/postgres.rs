@@ -29,14 +29,14 @@ use foldlog_core::driver::{NOBODY, SqlError};
 use foldlog_core::ids::is_partition;
 use foldlog_core::settings::Secret;
 use foldlog_core::time::Time;
-use postgres::config::Host;
+use postgres::config::{Host, SslMode};
 use postgres::{Client, Config, NoTls};
 
 use super::{AnyStore, Stores};
 use crate::metrics::Metrics;
 use crate::world::entropy;
 use store::DatabaseStore;
-use values::failed;
+use values::{failed, with_causes};
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A peer that is silent for so long is asked whether it is there.
@@ -80,7 +80,13 @@ struct State {
 impl Postgres {
     /// Takes the database's lock. Partitions each have a connection while they are open.
     pub fn take(url: &str, partitions: u32, standby: bool) -> Result<Self, String> {
-        let mut config: Config = url.parse().map_err(|e| format!("--store: {e}"))?;
+        let parsed = url.parse();
+        let mut config: Config = parsed.map_err(|e| format!("--store: {}", with_causes(&e)))?;
+        if matches!(config.get_ssl_mode(), SslMode::Require) {
+            return Err("--store: sslmode=require: connections to PostgreSQL are not encrypted; \
+                        reach it through a tunnel"
+                .into());
+        }
         // A password in the command line is seen by all users of a machine.
         if let (None, Ok(password)) = (config.get_password(), std::env::var("PGPASSWORD")) {
             config.password(password);
@@ -124,10 +130,13 @@ impl Stores for Postgres {
     }
 
     fn is_blank(&self, name: &str) -> bool {
-        !self.place.state().known.contains(name)
+        let state = self.place.state();
+        // Another host may have begun it meanwhile: opening it tells that it can not be said.
+        state.lost.is_none() && !state.known.contains(name)
     }
 
     fn names(&self, after: &str, limit: usize) -> Result<Vec<String>, String> {
+        self.place.hold().map_err(text)?;
         let (known, mut begun) = {
             let state = self.place.state();
             (state.known.clone(), state.begun.clone())

@@ -240,6 +240,7 @@ fn config(partition: &str, seed: &str) -> Config {
         tail_events_max: 10_000,
         batch_commands_max: 100,
         effects_in_flight_max: 64,
+        rejected_bytes_max: 1 << 20,
         secret: Secret::new(super::SECRET),
         test_stamps: Some(TestStamps { seed: seed.into(), offset_ms: 0 }),
     }

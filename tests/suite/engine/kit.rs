@@ -96,6 +96,7 @@ impl Setup {
             tail_events_max: self.tail_events_max,
             batch_commands_max: 100,
             effects_in_flight_max: 64,
+            rejected_bytes_max: 0,
             secret: Secret::new("a-secret-of-tests-alone"),
             test_stamps: self.test_stamps.then(|| TestStamps { seed: "seed".into(), offset_ms: 0 }),
         }

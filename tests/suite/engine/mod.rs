@@ -17,6 +17,7 @@ mod queues;
 mod reader;
 mod reads;
 mod rebuild;
+mod rejected;
 mod memory;
 mod model;
 mod parts;

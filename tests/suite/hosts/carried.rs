@@ -51,6 +51,36 @@ impl Relay {
     }
 }
 
+/// Lets in who has the key, as a proxy before a host does.
+fn door(host: SocketAddr, key: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(mut client), Ok(mut host)) = (client, TcpStream::connect(host)) else { return };
+            let mut head = Vec::new();
+            let mut piece = [0; 4 << 10];
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                let Ok(bytes @ 1..) = client.read(&mut piece) else { break };
+                head.extend_from_slice(&piece[..bytes]);
+            }
+            let wanted = format!("\r\nauthorization: Bearer {key}\r\n");
+            if !String::from_utf8_lossy(&head).contains(&wanted) {
+                let answer =
+                    "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = client.write_all(answer.as_bytes());
+                continue;
+            }
+            host.write_all(&head).expect("passed on");
+            let (from, to) = (client.try_clone().expect("a socket"), host.try_clone());
+            let to = to.expect("a socket");
+            thread::spawn(move || pass(&from, &to, usize::MAX));
+            thread::spawn(move || pass(&host, &client, usize::MAX));
+        }
+    });
+    url
+}
+
 fn pass(mut from: &TcpStream, mut to: &TcpStream, mut room: usize) {
     let mut piece = [0; 16 << 10];
     while let Ok(bytes @ 1..) = from.read(&mut piece) {
@@ -130,6 +160,30 @@ fn a_pull_goes_on_after_breaks_and_later() {
             assert!(!here.path().join(left).exists(), "{left} is left");
         }
     }
+}
+
+#[test]
+fn a_host_behind_a_door_is_asked_with_its_key() {
+    let mut host = filled(Kind::Native, 1);
+    let url = door(host.address(), "open-sesame");
+    let here = Scratch::new("door");
+    let file = here.path().join("log.sqlite");
+    for key in [&[][..], &["--key", "let-me-in"]] {
+        let (code, said) = run(&[&["pull", &url, "-o", text(&file)], key].concat());
+        assert_eq!(code, Some(2), "{key:?}: {said}");
+        assert!(said.contains("401") && !said.contains("let-me-in"), "{said}");
+    }
+    let (code, said) = run(&["pull", &url, "-o", text(&file), "--key", "no spaces"]);
+    assert!(code == Some(2) && said.contains("--key must be visible ASCII"), "{said}");
+    assert!(!file.exists(), "nothing came");
+    let key = ["--key", "open-sesame"];
+    let (code, said) = run(&[&["pull", &url, "-o", text(&file)], &key[..]].concat());
+    assert!(code == Some(0) && said.contains(&head(&mut host)), "{said}");
+    let (code, said) = run(&[&["rejected", &url], &key[..]].concat());
+    assert!(code == Some(0) && said.contains("kept      0\n"), "{said}");
+    let other = [text(&file), &url, "--partition", "copy"];
+    let (code, said) = run(&[&["push"], &other[..], &key].concat());
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

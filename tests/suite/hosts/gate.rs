@@ -22,6 +22,7 @@ const UPCASTER: usize = 3;
 const MANAGER: usize = 4;
 const TRAP: usize = 5;
 const PROJECTION_TRAP: usize = 6;
+const LEAVE: usize = 7;
 
 fn guest(name: &str) -> PathBuf {
     built(root().join("build").join(name).join("guest.wasm"), "test")
@@ -172,6 +173,95 @@ fn an_unchanged_guest_passes() {
     }
     let output = foldlog(&["gate", &file, "--guest", &new, "--allow", "nonsense"]);
     assert_eq!(output.status.code(), Some(2), "an unknown kind is refused");
+}
+
+/// A library that keeps what it refuses, and a file of what it refused.
+fn refusing() -> (Host, PathBuf) {
+    let mut setup =
+        Setup::stamped(Kind::Native).set("--rejected-bytes-max", "REJECTED_BYTES_MAX", "1MiB");
+    setup.guest = Some(guest("lending-next"));
+    let mut host = setup.start();
+    // There is no log yet, and so nothing to keep it beside.
+    assert_eq!(host.post("/commands/renew-book", r#"{"bookId":"emma"}"#).status, 404);
+    for (command, body, status) in [
+        ("add-book", r#"{"bookId":"emma","title":"Emma"}"#, 201),
+        ("renew-book", r#"{"bookId":"emma"}"#, 409),
+        ("lend-book", r#"{"bookId":"emma","member":"ann","branch":"n"}"#, 200),
+        ("lend-book", r#"{"bookId":"emma","member":"bob","branch":"n"}"#, 409),
+        ("return-book", r#"{"bookId":"emma"}"#, 200),
+        ("lend-book", r#"{"bookId":"emma","member":"bob","branch":"n"}"#, 200),
+        ("lend-book", r#"{"bookId":"none","member":"bob","branch":"n"}"#, 404),
+        ("lend-book", r#"{"bookId":"emma","member":"cid","branch":"n"}"#, 409),
+    ] {
+        let answer = host.post(&format!("/commands/{command}"), body);
+        assert_eq!(answer.status, status, "{command} {body}: {}", answer.text());
+    }
+    let address = format!("http://{}", host.address());
+    let output = foldlog(&["rejected", &address, "--json"]);
+    let file = host.data().parent().expect("its directory").join("rejected.ndjson");
+    fs::write(&file, &output.stdout).expect("it is written");
+    host.stop();
+    (host, file)
+}
+
+#[test]
+fn refused_commands_that_would_be_taken_now_are_named() {
+    let (host, asked) = refusing();
+    let file = host.sqlite();
+    // What a running host gave is what the file has.
+    let output = foldlog(&["rejected", &file.display().to_string(), "--json"]);
+    let kept = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(kept, fs::read_to_string(&asked).expect("the file"));
+    let entries: Vec<Value> =
+        kept.lines().map(|line| serde_json::from_str(line).expect("an entry")).collect();
+    let told = entries.iter().map(|one| (one["after"].as_u64(), one["code"].as_str()));
+    let expected = [
+        (Some(1), Some("illegal-transition")),
+        (Some(2), Some("illegal-transition")),
+        (Some(4), Some("not-found")),
+        (Some(4), Some("illegal-transition")),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    // Nothing that was refused is decided otherwise by the same module, or a build of the same.
+    for same in [guest("lending-next"), planted(&host, &[])] {
+        assert_eq!(gate(&file, &same, &[]), (Some(0), vec![]), "{}", same.display());
+    }
+    let new = planted(&host, &[LEAVE]);
+    let name = "allowed:POST /commands/lend-book";
+    // Two of them, the first after position 2; the one of a book that is not there stays refused.
+    let expected = (Some(1), vec![(name.to_string(), Some(2))]);
+    assert_eq!(gate(&file, &new, &[]), expected);
+    assert_eq!(gate(&file, &new, &["--allow", name]).0, Some(0), "it is meant");
+    // Of a log without a journal, one may be given.
+    let bare = asked.with_file_name("bare.ndjson");
+    let path = bare.display().to_string();
+    let exported = foldlog(&["export", &file.display().to_string(), "-o", &path]);
+    assert!(exported.status.success());
+    assert_eq!(gate(&bare, &new, &[]), (Some(0), vec![]), "nothing tells of what was refused");
+    let rejected = asked.display().to_string();
+    assert_eq!(gate(&bare, &new, &["--rejected", &rejected]), expected);
+    let output = foldlog(&[
+        "gate",
+        &path,
+        "--guest",
+        &new.display().to_string(),
+        "--guest-old",
+        &guest("lending-next").display().to_string(),
+        "--rejected",
+        &rejected,
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in [
+        "allowed:POST /commands/lend-book  2",
+        "  position 2: POST /commands/lend-book, refused as entry 2 of the journal",
+        "- refused: illegal-transition: ann has book emma",
+        "refused   tried once more: 4; after the log's end: 0",
+    ] {
+        assert!(said.contains(line), "{line} is not in\n{said}");
+    }
+    // A guest that traps on one is told, and the others are tried all the same.
+    let (code, told) = gate(&file, &planted(&host, &[TRAP]), &[]);
+    assert_eq!((code, told), (Some(1), vec![("trap:ReturnBook".into(), Some(3))]));
 }
 
 #[test]

@@ -57,8 +57,11 @@ pub fn exchanges(kind: Kind) -> &'static [Exchange] {
     let run = &RUNS[Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0)];
     run.get_or_init(|| {
         let _guard = ONE_AT_A_TIME.lock();
-        let setup = Setup::stamped(kind);
-        files().iter().flat_map(|(name, text)| ask(setup.clone(), name, text)).collect()
+        let setup = |name: &str| match name.contains("rejected") {
+            true => Setup::stamped(kind).set("--rejected-bytes-max", "REJECTED_BYTES_MAX", "1MiB"),
+            false => Setup::stamped(kind),
+        };
+        files().iter().flat_map(|(name, text)| ask(setup(name), name, text)).collect()
     })
 }
 

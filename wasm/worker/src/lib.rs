@@ -328,6 +328,7 @@ impl Ready {
             tail_events_max: settings.tail_events_max,
             batch_commands_max,
             effects_in_flight_max: settings.effects_in_flight_max,
+            rejected_bytes_max: settings.rejected_bytes_max,
             // The object's own, where none is set, is made with its log: the store has it then.
             secret: settings.secret.clone(),
             test_stamps: settings.test_stamps.map(|seed| TestStamps { seed, offset_ms: 0 }),

@@ -164,3 +164,12 @@ pub(super) const IMPORT_PARAMS: &[Param] = &[
         doc: "Whether it is the last part",
     },
 ];
+
+pub(super) const REJECTED_PARAMS: &[Param] = &[
+    LIMIT,
+    Param {
+        name: "after",
+        kind: ParamKind::Position,
+        doc: "Only those with a number beyond this one",
+    },
+];

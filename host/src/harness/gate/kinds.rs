@@ -12,6 +12,8 @@ pub enum Kind {
     Decision,
     /// What was taken is refused.
     Refused,
+    /// What was refused is taken.
+    Allowed,
     /// A process manager asks for something else.
     Reactions,
     /// Rows of a raised revision differ.
@@ -25,9 +27,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Decision,
         Self::Refused,
+        Self::Allowed,
         Self::Reactions,
         Self::Rows,
         Self::Revision,
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Self::Decision => "decision",
             Self::Refused => "refused",
+            Self::Allowed => "allowed",
             Self::Reactions => "reactions",
             Self::Rows => "rows",
             Self::Revision => "revision",

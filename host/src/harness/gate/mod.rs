@@ -13,6 +13,7 @@
 mod began;
 mod judge;
 mod kinds;
+mod refused;
 mod rows;
 mod told;
 
@@ -26,17 +27,21 @@ use super::again::{LeftOut, Run};
 use super::fold::{self, Broken, End};
 use super::progress::Progress;
 use super::redecide::{Counts, whole};
+use super::rejected;
 use super::source::Source;
 use crate::cli::{Gate, print};
 use crate::serve;
 use crate::wasm::{Bounds, Module};
 use kinds::{Difference, Differences, Kind};
+use refused::Refused;
 
 /// What was found.
 struct Found {
     differences: Differences,
     end: End,
     broken: Option<Broken>,
+    /// Refused commands that were tried, and that were not: they came after the log's end.
+    refused: (u64, usize),
     sides: [Side; 2],
 }
 
@@ -57,15 +62,17 @@ pub fn run(gate: &Gate) -> Result<ExitCode, String> {
     let (mut old, mut new) = (Run::new(&source, old, &genesis)?, Run::new(&source, new, &genesis)?);
     let mut differences = Differences::new(gate.limit);
     let mut counts = [Counts::default(), Counts::default()];
+    let mut refused = Refused::new(rejected::entries(gate.rejected.as_deref(), &source)?);
     let progress = Progress::new(source.head()?);
-    let (end, result) = fold::pages(&mut source, &genesis, |texts, last| {
-        let before = old.page(&texts)?;
-        let after = new.page(&texts).map_err(|broken| Broken {
-            detail: format!("the new guest does not take it in: {}", broken.detail),
-            ..broken
-        })?;
-        counts.iter_mut().zip([&before, &after]).for_each(|(counts, report)| counts.add(report));
-        judge::judge((&before, &after), &texts, &mut old.store, &mut differences);
+    let (end, result) = fold::pages(&mut source, &genesis, |mut texts, last| {
+        // Commits up to where a refused command came, then that one, and on.
+        while let Some(at) = refused.next(last) {
+            let (before, rest) = fold::split(&texts, at);
+            compare(&before, (&mut old, &mut new), &mut counts, &mut differences)?;
+            refused.attempt(at, (&mut old, &mut new), &mut differences)?;
+            texts = rest;
+        }
+        compare(&texts, (&mut old, &mut new), &mut counts, &mut differences)?;
         progress.at(last);
         Ok(())
     })?;
@@ -78,9 +85,27 @@ pub fn run(gate: &Gate) -> Result<ExitCode, String> {
     }
     let [was, is] = counts;
     let sides = [old.told(was), new.told(is)];
-    let found = Found { differences, end, broken, sides };
+    let refused = (refused.tried, refused.waiting());
+    let found = Found { differences, end, broken, refused, sides };
     print(&if gate.place.json { found.json(&gate.allow) } else { found.text(&gate.allow) });
     Ok(if found.clean(&gate.allow) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Has both decide a page, and compares what they make of it.
+fn compare(
+    texts: &[&str],
+    (old, new): (&mut Run, &mut Run),
+    counts: &mut [Counts; 2],
+    differences: &mut Differences,
+) -> Result<(), Broken> {
+    let before = old.page(texts)?;
+    let after = new.page(texts).map_err(|broken| Broken {
+        detail: format!("the new guest does not take it in: {}", broken.detail),
+        ..broken
+    })?;
+    counts.iter_mut().zip([&before, &after]).for_each(|(counts, report)| counts.add(report));
+    judge::judge((&before, &after), texts, &mut old.store, differences);
+    Ok(())
 }
 
 /// A guest with a bound on its calls: a new one may never end.

@@ -23,6 +23,8 @@ impl Found {
             .token("position", self.end.position)
             .text("hash", &hex(&self.end.hash))
             .token("differences", array(&told))
+            .token("refusedTried", self.refused.0)
+            .token("refusedNotTried", self.refused.1)
             .token("old", old.json())
             .token("new", new.json());
         if let Some(broken) = &self.broken {
@@ -44,6 +46,10 @@ impl Found {
         let [old, new] = &self.sides;
         out.push(format!("old       {}", old.text()));
         out.push(format!("new       {}", new.text()));
+        if self.refused != (0, 0) {
+            let (tried, beyond) = self.refused;
+            out.push(format!("refused   tried once more: {tried}; after the log's end: {beyond}"));
+        }
         if let Some(broken) = &self.broken {
             out.push(format!("broken    at position {}: {}", broken.position, broken.detail));
         }

@@ -44,9 +44,20 @@ pub fn owned(row: &Row) -> Result<Vec<SqlValue>, SqlError> {
     values.map(|v| v.map(|v| v.unwrap_or(SqlValue::Null)).map_err(failed)).collect()
 }
 
+/// An error of the client library, and why.
+pub fn with_causes(error: &postgres::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        told.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    told
+}
+
 /// What the database says, without what was sent to it.
 pub fn failed(error: postgres::Error) -> SqlError {
-    let Some(told) = error.as_db_error() else { return SqlError::Failed(error.to_string()) };
+    let Some(told) = error.as_db_error() else { return SqlError::Failed(with_causes(&error)) };
     match *told.code() {
         SqlState::DISK_FULL => SqlError::Full,
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => {
