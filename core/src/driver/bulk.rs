@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::call::{call, stage};
-use super::checkpoint::{store_rows_alone, take_checkpoint};
+use super::checkpoint::{store_parts, take_checkpoint};
 use super::pages::{self, Start};
 use super::partition::{Live, fold_blocks};
 use super::{Config, Failure, Guest, HeadInfo, OwnedRequest, Spawn, Store, Write};
@@ -66,6 +66,8 @@ impl<G: Guest> Bulk<G> {
     /// Takes in commit lines like [`Self::fold`], and decides each of them again before that, but
     /// for those at `skip`. `told` is given what became of them, in parts: each goes up to the
     /// position that it says, and behind it the store has a checkpoint, or the call is over.
+    /// Rows are written a part at a time: the store must forget its checkpoint at the first part
+    /// that has none, or is of no use when that fails half-way.
     pub fn decide<T: Store>(
         &mut self,
         store: &mut T,
@@ -79,13 +81,13 @@ impl<G: Guest> Bulk<G> {
             let answers = match step {
                 DecideStep::Need(queries) => store.read(&queries)?,
                 DecideStep::CheckpointDue(report) => {
-                    store_rows_alone(&mut self.live, store)?;
+                    store_parts(&mut self.live, store)?;
                     told(report);
                     Vec::new()
                 }
                 DecideStep::Done { report, checkpoint_due } => {
                     if checkpoint_due {
-                        store_rows_alone(&mut self.live, store)?;
+                        store_parts(&mut self.live, store)?;
                     }
                     told(report);
                     return Ok(());

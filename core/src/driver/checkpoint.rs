@@ -50,6 +50,26 @@ pub(super) fn store_rows_alone<G: Guest, T: Store>(
     Ok(())
 }
 
+/// The same in one transaction a part, so that never all changed rows are in memory twice. Between
+/// them the store's rows are as of no position.
+pub(super) fn store_parts<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+) -> Result<(), Failure> {
+    loop {
+        let CheckpointPart { rows, dropped, checkpoint } =
+            call(&mut live.guest, Op::TakeCheckpoint, &())?;
+        let position = checkpoint.as_ref().map(|(position, _)| *position);
+        let checkpoint = checkpoint.map(|(_, row)| row);
+        store.write(&Write { rows, dropped, checkpoint, ..Write::default() })?;
+        if let Some(position) = position {
+            live.head.checkpoint = position;
+            live.changed = live.head.position > position;
+            return Ok(());
+        }
+    }
+}
+
 /// Adds all parts of the guest's checkpoint to a write; returns its position.
 pub(super) fn take_checkpoint<G: Guest>(guest: &mut G, write: &mut Write) -> Result<u64, Failure> {
     loop {

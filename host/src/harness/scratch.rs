@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use super::source::Source;
 use crate::plain::{ReadOnly, Temporary};
 
-/// Pages of rows that SQLite keeps in memory.
-const PAGE_CACHE_KIB: i64 = 4 * 1024;
+/// Pages of rows that SQLite keeps in memory. Rows are written in their order, a page once; what is
+/// read again is in the guest.
+const PAGE_CACHE_KIB: i64 = 1024;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -74,10 +75,10 @@ impl Store for Scratch {
     }
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
+        // Rows without a checkpoint are ahead of the one before, until the next one comes.
+        self.checkpoint = None;
         self.rows.write(write)?;
-        if write.checkpoint.is_some() {
-            self.checkpoint.clone_from(&write.checkpoint);
-        }
+        self.checkpoint.clone_from(&write.checkpoint);
         Ok(())
     }
 
