@@ -245,6 +245,7 @@ impl Opened {
         match what {
             Ok(what) => {
                 self.engine.evict();
+                self.engine.answers();
                 let (supplied, process) = (Supplied::default(), input.process.clone());
                 let staging = Box::new(Staging {
                     what,

@@ -9,6 +9,7 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::json::push_unsigned;
 use crate::limits::{
     EMAIL_CHARS_MAX, HEADER_ID_CHARS_MAX, ID_CHARS_MAX, INTEGER_MAX, PARTITION_CHARS_MAX,
     TOPIC_CHARS_MAX,
@@ -40,7 +41,7 @@ pub fn is_header_id(text: &str) -> bool {
 
 /// `Type:id`. A type holds no colon, so the first one separates.
 pub fn stream_name(aggregate_type: &str, aggregate_id: &str) -> String {
-    format!("{aggregate_type}:{aggregate_id}")
+    [aggregate_type, ":", aggregate_id].concat()
 }
 
 /// Type and id of a stream's name.
@@ -52,7 +53,14 @@ pub fn split_stream(name: &str) -> Option<(&str, &str)> {
 
 /// The id of an event that was given none: `evt-` and the position, at least three digits.
 pub fn event_id(position: u64) -> String {
-    format!("evt-{position:03}")
+    let mut id = String::from("evt-");
+    for padded in [100, 10] {
+        if position < padded {
+            id.push('0');
+        }
+    }
+    push_unsigned(&mut id, position);
+    id
 }
 
 /// The position that a generated event id names; `None` for any other id.

@@ -37,6 +37,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod same;
 pub mod ids;
 pub mod limits;
 pub mod time;

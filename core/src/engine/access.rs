@@ -23,6 +23,7 @@ use super::supplied::Supplied;
 use super::views::{POSTINGS, Views};
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
+use crate::same::same;
 
 /// Rows in memory that are looked at to tell how large a page to ask the store for.
 const DELETED_MAX: usize = 1_000;
@@ -87,7 +88,7 @@ impl<'e> Access<'e> {
     fn find(&mut self, key: KeyRef<'_>) -> Option<SlotId> {
         if let Some((view, bytes, slot)) = &self.last
             && *view == key.view
-            && bytes.get() == key.bytes
+            && same(bytes.get(), key.bytes)
         {
             return Some(*slot);
         }

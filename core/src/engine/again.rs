@@ -35,6 +35,7 @@ use crate::process::{
 };
 use crate::protocol::{self, EffectResult, Origin, Stamp, Why};
 use crate::read::Stop;
+use crate::same::same;
 use crate::time::Time;
 use crate::upcast::{self, Unreadable};
 
@@ -153,13 +154,14 @@ type Outcome = Result<Again, Missing>;
 impl Engine {
     /// Has the settings and the guest hold that the log says a commit was decided under.
     pub fn under(&mut self, commit: &Commit<'_>) {
+        self.unanswered = true;
         let settings = commit.settings.unwrap_or(&self.head.settings);
-        if self.settings != settings {
+        if !same(self.settings.as_bytes(), settings.as_bytes()) {
             self.settings = settings.to_string();
             self.record_commands = !settings.contains("\"recordCommands\":false");
         }
         let guest = commit.guest.as_deref().unwrap_or(&self.head.guest);
-        if self.guest != guest {
+        if !same(self.guest.as_bytes(), guest.as_bytes()) {
             self.guest = guest.to_string();
         }
         let adoption = commit.events.first().and_then(super::adopt::incarnation).is_some();
@@ -168,6 +170,11 @@ impl Engine {
             let name = listed(commit);
             self.partition = name.unwrap_or_else(|| ids::DEFAULT_PARTITION.to_string());
         }
+    }
+
+    /// Whoever asks from here on is answered, though commits were decided again before.
+    pub const fn answers(&mut self) {
+        self.unanswered = false;
     }
 
     /// Decides what a commit records, but for publications. `Err` names what is missing.
@@ -310,7 +317,8 @@ fn internal(stop: &Stop) -> Problem {
     }
 }
 
-/// The line without its hash.
-fn hashed(line: &str) -> &str {
-    line.len().checked_sub(chain::HASH_MEMBER_BYTES).and_then(|end| line.get(..end)).unwrap_or(line)
+/// The line's bytes without its hash.
+fn hashed(line: &str) -> &[u8] {
+    let end = line.len().checked_sub(chain::HASH_MEMBER_BYTES);
+    end.and_then(|end| line.as_bytes().get(..end)).unwrap_or(line.as_bytes())
 }

@@ -24,6 +24,7 @@ use crate::limits::{COMMIT_BYTES_MAX, INTEGER_MAX};
 use crate::process;
 use crate::read::Stop;
 use crate::record::Record;
+use crate::same::same;
 use crate::time::Time;
 use crate::upcast;
 
@@ -103,8 +104,10 @@ impl Engine {
             event.id = Some(Cow::Borrowed(id));
         }
         let genesis = self.genesis_line(now);
-        let settings_differ = genesis.is_none() && self.head.settings != self.settings;
-        let guest_differs = genesis.is_none() && self.head.guest != self.guest;
+        let differ =
+            |head: &str, own: &str| genesis.is_none() && !same(head.as_bytes(), own.as_bytes());
+        let settings_differ = differ(&self.head.settings, &self.settings);
+        let guest_differs = differ(&self.head.guest, &self.guest);
         // Of what a client asks the system for, only what makes it safe to repeat.
         let told = input.cause.is_none() || metadata.key.is_some();
         let commanded = told && !input.command.name.is_empty();
@@ -141,8 +144,16 @@ impl Engine {
             return Ok(Err(problem));
         }
         let folded = pending::take(self, access, &commit, folded)?;
-        let answered = answered(&commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))?;
+        let answered = self.answered(&commit)?;
         Ok(Ok(Built { answered, line, folded, genesis }))
+    }
+
+    /// What the answer tells; of a commit that is decided again only where it ends.
+    fn answered(&self, commit: &Commit<'_>) -> Result<Answered, FoldStop> {
+        if self.unanswered {
+            return Ok(Answered { position: commit.last_position(), ..Answered::default() });
+        }
+        answered(commit).map_err(|stop| FoldStop::Corrupt(format!("{stop:?}")))
     }
 
     /// The decision's events, the own ones first, each with its place in its stream.

@@ -19,6 +19,7 @@ use hashbrown::HashTable;
 
 use super::gaps::Gaps;
 use super::postings::{Appended, List};
+use crate::same::{InOrder, same};
 
 /// What is known of a row.
 #[derive(Debug)]
@@ -133,7 +134,7 @@ pub struct Cache {
     free: Vec<SlotId>,
     table: HashTable<SlotId>,
     /// Changed rows in order: for range reads and checkpoints.
-    order: BTreeMap<(ViewId, Box<[u8]>), SlotId>,
+    order: BTreeMap<InOrder, SlotId>,
     changed_bytes: usize,
     clean_bytes: usize,
     bytes_max: usize,
@@ -176,7 +177,7 @@ impl Cache {
     /// Where a row is, when anything is known of it.
     pub fn find(&self, key: KeyRef<'_>) -> Option<SlotId> {
         let same = |id: &SlotId| {
-            self.slot(*id).is_some_and(|s| s.view == key.view && s.key.get() == key.bytes)
+            self.slot(*id).is_some_and(|s| s.view == key.view && same(s.key.get(), key.bytes))
         };
         self.table.find(hash_of(&self.hasher, key), same).copied()
     }
@@ -214,7 +215,7 @@ impl Cache {
         };
         self.table.insert_unique(hash_of(hasher, key), id, rehash);
         if changed {
-            self.order.insert((key.view, key.bytes.into()), id);
+            self.order.insert(InOrder(key.view, key.bytes.into()), id);
         }
         id
     }
@@ -275,7 +276,7 @@ impl Cache {
         } else {
             self.changed_bytes = self.changed_bytes.saturating_add(after);
             self.clean_bytes = self.clean_bytes.saturating_sub(before);
-            self.order.insert((slot.view, slot.key.get().into()), id);
+            self.order.insert(InOrder(slot.view, slot.key.get().into()), id);
         }
     }
 
@@ -307,11 +308,11 @@ impl Cache {
 
     /// Changed rows of a view, in order, from `from` on.
     pub fn changed_from(&self, view: ViewId, from: &[u8]) -> impl Iterator<Item = (&[u8], &Row)> {
-        let start = (view, Box::from(from));
+        let start = InOrder(view, Box::from(from));
         self.order
             .range(start..)
-            .take_while(move |((v, _), _)| *v == view)
-            .map(|((_, key), id)| (key.as_ref(), self.row(*id)))
+            .take_while(move |(InOrder(v, _), _)| *v == view)
+            .map(|(InOrder(_, key), id)| (key.as_ref(), self.row(*id)))
     }
 
     /// Takes the first changed rows, in order, up to about so many bytes; they are clean from now
@@ -323,7 +324,7 @@ impl Cache {
     ) {
         let mut taken = 0_usize;
         while taken < bytes_max {
-            let Some(((view, key), id)) = self.order.pop_first() else { break };
+            let Some((InOrder(view, key), id)) = self.order.pop_first() else { break };
             let Some(slot) = self.slot_mut(id) else { continue };
             let bytes = slot.cost();
             slot.changed = false;
@@ -354,7 +355,7 @@ impl Cache {
                 entry.remove();
             }
             let bytes = if slot.changed {
-                self.order.remove(&(view, Box::from(key.bytes)));
+                self.order.remove(&InOrder(view, Box::from(key.bytes)));
                 &mut self.changed_bytes
             } else {
                 &mut self.clean_bytes

@@ -213,6 +213,8 @@ pub struct Engine {
     settings: String,
     guest: String,
     record_commands: bool,
+    /// Nobody is answered: commits are decided again.
+    unanswered: bool,
     /// By the settings that hold in the log.
     policy: snapshots::Policy,
     partition: String,

@@ -96,6 +96,7 @@ impl Engine {
             settings: stated,
             guest: hex(&open.guest),
             record_commands: settings.record_commands,
+            unanswered: false,
             policy,
             partition: open.partition.clone(),
             genesis,
@@ -107,8 +108,7 @@ impl Engine {
             trimmed: super::rebuild::Trimmed::default(),
             compiled: super::schemas::Compiled::default(),
         };
-        let behind = engine.slices_due(fold_after);
-        let serving = engine.views.serving(fold_after);
+        let (behind, serving) = (engine.slices_due(fold_after), engine.views.serving(fold_after));
         let incarnation = engine.head.incarnation;
         let (waits, consumers) = (engine.head.waits(), engine.head.consumers > 0);
         let opened =

@@ -88,7 +88,7 @@ pub struct Preconditions {
 }
 
 /// What an answer tells of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     /// Type of the stream.
     pub aggregate_type: String,
@@ -330,20 +330,24 @@ impl From<Decided> for Verdict {
 
 /// The precondition that does not hold, if any.
 pub(super) fn unmet(input: &CommandInput<'_>, version: u64) -> Option<Problem> {
-    let stream = ids::stream_name(input.aggregate.aggregate_type, input.id);
+    // Most commands have none: nothing is made for them.
+    let stream = || ids::stream_name(input.aggregate.aggregate_type, input.id);
     let problem = |detail: String| {
         Problem::new(Code::PreconditionFailed, detail).number("currentVersion", version)
     };
     if input.preconditions.none && version > 0 {
         return Some(problem(format!(
-            "If-None-Match is *, but {stream} exists at version {version}"
+            "If-None-Match is *, but {} exists at version {version}",
+            stream()
         )));
     }
     let expected = input.preconditions.versions.as_ref()?;
     match expected.as_slice() {
-        [] if version == 0 => Some(problem(format!("If-Match is *, but {stream} does not exist"))),
+        [] if version == 0 => {
+            Some(problem(format!("If-Match is *, but {} does not exist", stream())))
+        }
         [first, ..] if !expected.contains(&version) => {
-            let detail = format!("{stream} is at version {version}, not {first}");
+            let detail = format!("{} is at version {version}, not {first}", stream());
             Some(problem(detail).number("expectedVersion", *first))
         }
         _ => None,

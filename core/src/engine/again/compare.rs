@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::engine::pending::{self, Recorded};
 use crate::ids;
 use crate::protocol::Upcasted;
+use crate::same::same;
 use crate::upcast::{self, Kind, Unreadable};
 
 /// How a commit that was decided again stands to the recorded one.
@@ -30,7 +31,7 @@ pub enum Compared {
 /// Compares a line that was decided again with the recorded one.
 pub fn compare(engine: &Engine, recorded: (&Commit<'_>, &str), line: &str) -> Compared {
     let (commit, recorded_line) = recorded;
-    if hashed(recorded_line) == hashed(line) {
+    if same(hashed(recorded_line), hashed(line)) {
         return Compared::Same;
     }
     let lifted = Commit::parse(line).ok().and_then(|made| lowered(engine, commit, made));
