@@ -1,7 +1,7 @@
 //! Checking a payload against a compiled schema.
 //!
 //! Owns the walk and its budget. `scalar`, `array`, `object` and `combine` own what the rules
-//! mean. One walk serves both purposes: quiet, it stops at the first rule that is broken; loud, it
+//! mean; `quick` owns the walk that needs no tree. One walk serves both purposes: quiet, it stops at the first rule that is broken; loud, it
 //! goes on and puts each into words. So what is told can not differ from what was decided.
 //!
 //! Invariants: each step is paid for before it is done, and evaluation never nests deeper than
@@ -10,6 +10,7 @@
 mod array;
 mod combine;
 mod object;
+mod quick;
 mod scalar;
 mod seen;
 
@@ -21,11 +22,16 @@ use core::mem;
 use self::seen::Seen;
 use super::node::{Id, Node, Rule};
 use super::pattern::Scratch;
-use super::value::Value;
+use super::value::{Reader, Value};
 use super::{Schema, Violation};
+use crate::json::DEPTH_MAX;
 use crate::limits::{
     SCHEMA_EVALUATIONS_MAX, SCHEMA_STEPS_MAX, VIOLATION_CHARS_MAX, VIOLATIONS_MAX,
 };
+
+/// Steps of the walk without a tree: what costs more is left to the other, so that both together
+/// take hardly longer than that one alone.
+const QUICK_STEPS_MAX: u64 = SCHEMA_STEPS_MAX / 4;
 
 /// The check can not go on.
 enum Stop {
@@ -62,6 +68,11 @@ struct Check<'s> {
 /// See [`Schema::check`].
 pub(super) fn check(schema: &Schema, payload: &str) -> Result<(), Vec<Violation>> {
     let whole = |message: &str| Violation { pointer: String::new(), message: message.into() };
+    let mut reader = Reader::new(payload);
+    let mut quick = Check { budget: QUICK_STEPS_MAX, ..Check::new(schema, false) };
+    if quick.quick(Some(0), &mut reader, DEPTH_MAX).is_some() && reader.is_done() {
+        return Ok(());
+    }
     let Some(value) = Value::parse(payload) else {
         return Err(Vec::from([whole("is no JSON text")]));
     };
@@ -118,15 +129,7 @@ impl<'s> Check<'s> {
         if node.rules.is_empty() {
             return Ok(true);
         }
-        self.pay(node.rules.len())?;
-        self.depth = self.depth.saturating_add(1);
-        if self.depth > SCHEMA_EVALUATIONS_MAX {
-            return Err(Stop::Deep);
-        }
-        let entered = self.scope.last() != Some(&node.resource);
-        if entered {
-            self.scope.push(node.resource);
-        }
+        let entered = self.enter(node)?;
         let good = if node.tracks {
             // Only what this schema itself evaluates counts for it.
             let mut own = Seen::default();
@@ -138,11 +141,29 @@ impl<'s> Check<'s> {
         } else {
             self.rules(node, value, seen)?
         };
+        self.leave(entered);
+        Ok(good)
+    }
+
+    /// Pays for a schema's rules and goes into it; whether that enters another resource.
+    fn enter(&mut self, node: &Node) -> Result<bool, Stop> {
+        self.pay(node.rules.len())?;
+        self.depth = self.depth.saturating_add(1);
+        if self.depth > SCHEMA_EVALUATIONS_MAX {
+            return Err(Stop::Deep);
+        }
+        let entered = self.scope.last() != Some(&node.resource);
+        if entered {
+            self.scope.push(node.resource);
+        }
+        Ok(entered)
+    }
+
+    fn leave(&mut self, entered: bool) {
         if entered {
             self.scope.pop();
         }
         self.depth = self.depth.saturating_sub(1);
-        Ok(good)
     }
 
     fn rules(&mut self, node: &'s Node, value: &Value<'_>, mut seen: Option<&mut Seen>) -> Verdict {

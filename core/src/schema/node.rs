@@ -40,6 +40,9 @@ pub(super) enum Measure {
     Properties,
 }
 
+/// Up to so many names are looked through: most differ in length already.
+const NAMED_SCANNED_MAX: usize = 8;
+
 /// Different names.
 pub(super) type Names = Box<[Box<str>]>;
 
@@ -103,6 +106,17 @@ pub(super) struct Members {
     pub(super) named: Box<[(Box<str>, Id)]>,
     pub(super) patterns: Box<[(Pattern, Id)]>,
     pub(super) others: Option<Id>,
+}
+
+impl Members {
+    /// The schema of a property that is named.
+    pub(super) fn id_of(&self, name: &str) -> Option<Id> {
+        if self.named.len() <= NAMED_SCANNED_MAX {
+            return self.named.iter().find(|(found, _)| **found == *name).map(|(_, id)| *id);
+        }
+        let at = self.named.binary_search_by(|(found, _)| (**found).cmp(name)).ok()?;
+        self.named.get(at).map(|(_, id)| *id)
+    }
 }
 
 /// `$dynamicRef` to a dynamic anchor.

@@ -68,9 +68,9 @@ impl<'a> Object<'a> {
 impl<'a> Value<'a> {
     /// Reads a minified text; `None` when it is none.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let mut reader = Reader { text, at: 0 };
+        let mut reader = Reader::new(text);
         let value = reader.value(DEPTH_MAX)?;
-        (reader.at == text.len()).then_some(value)
+        reader.is_done().then_some(value)
     }
 
     /// What kind of value it is, with its article.
@@ -94,21 +94,51 @@ pub(super) fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) ->
     sorted
 }
 
-struct Reader<'a> {
+/// Reads a text from its beginning to its end.
+pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
+    pub(super) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Whether nothing is left.
+    pub(super) const fn is_done(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn step(&mut self) {
+    #[inline]
+    pub(super) fn step(&mut self) {
         self.at = self.at.wrapping_add(1);
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value<'a>> {
+    /// Takes this byte, if it is next.
+    #[inline]
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.step();
+        }
+        found
+    }
+
+    /// Behind a part: whether another one follows, or the end.
+    #[inline]
+    pub(super) fn more(&mut self, end: u8) -> Option<bool> {
+        let found = self.peek()?;
+        self.step();
+        (found == b',' || found == end).then_some(found == b',')
+    }
+
+    pub(super) fn value(&mut self, depth: usize) -> Option<Value<'a>> {
         let from = self.at;
         match self.peek()? {
             b'"' => self.string().map(Value::Text),
@@ -129,9 +159,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn string(&mut self) -> Option<Cow<'a, str>> {
+    #[inline]
+    pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
         let (bytes, from) = (self.text.as_bytes(), self.at);
         let mut end = json::clean_end(bytes, from.wrapping_add(1));
+        if bytes.get(end) == Some(&b'"') {
+            self.at = end.wrapping_add(1);
+            return self.text.get(from.wrapping_add(1)..end).map(Cow::Borrowed);
+        }
         // Whatever follows a backslash belongs to it; `\u` digits are clean.
         while bytes.get(end) == Some(&b'\\') {
             end = json::clean_end(bytes, end.wrapping_add(2));
@@ -143,46 +178,29 @@ impl<'a> Reader<'a> {
     fn array(&mut self, depth: usize) -> Option<Value<'a>> {
         let mut elements = Vec::new();
         self.step();
-        if self.peek() == Some(b']') {
-            self.step();
-            return Some(Value::Array(elements));
-        }
-        loop {
+        let mut more = !self.take(b']');
+        while more {
             elements.push(self.value(depth)?);
-            let found = self.peek()?;
-            self.step();
-            match found {
-                b',' => {}
-                b']' => return Some(Value::Array(elements)),
-                _ => return None,
-            }
+            more = self.more(b']')?;
         }
+        Some(Value::Array(elements))
     }
 
     fn object(&mut self, depth: usize) -> Option<Value<'a>> {
         let mut members = Vec::new();
         self.step();
-        if self.peek() == Some(b'}') {
-            self.step();
-            return Some(Value::Object(Object::new(members)));
-        }
-        loop {
+        let mut more = !self.take(b'}');
+        while more {
             if self.peek() != Some(b'"') {
                 return None;
             }
             let name = self.string()?;
-            if self.peek() != Some(b':') {
+            if !self.take(b':') {
                 return None;
             }
-            self.step();
             members.push((name, self.value(depth)?));
-            let found = self.peek()?;
-            self.step();
-            match found {
-                b',' => {}
-                b'}' => return Some(Value::Object(Object::new(members))),
-                _ => return None,
-            }
+            more = self.more(b'}')?;
         }
+        Some(Value::Object(Object::new(members)))
     }
 }

@@ -22,10 +22,9 @@ impl Check<'_> {
         for (index, (name, value)) in object.members.iter().enumerate() {
             let step = Step::Name(name);
             let mut known = false;
-            let named = rule.named.binary_search_by(|(found, _)| (**found).cmp(name));
-            if let Some((_, id)) = named.ok().and_then(|at| rule.named.get(at)) {
+            if let Some(id) = rule.id_of(name) {
                 known = true;
-                good &= self.part(*id, step, value, "is a property that is not allowed")?;
+                good &= self.part(id, step, value, "is a property that is not allowed")?;
             }
             for (pattern, id) in &rule.patterns {
                 if self.matches(pattern, name)? {

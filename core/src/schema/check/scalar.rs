@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::cmp::Ordering;
 
 use super::{Check, Stop, Verdict};
+use crate::json::unsigned;
 use crate::schema::decimal::{Decimal, Divisor};
 use crate::schema::node::{Bound, Enum, Measure, types};
 use crate::schema::pattern::Pattern;
@@ -25,7 +26,7 @@ impl Check<'_> {
             return Ok(true);
         }
         if let (Value::Number(token), true) = (value, mask & types::INTEGER != 0)
-            && Decimal::of(token).is_integer()
+            && (unsigned(token).is_some() || Decimal::of(token).is_integer())
         {
             return Ok(true);
         }
@@ -50,7 +51,11 @@ impl Check<'_> {
     pub(super) fn bound(&mut self, bound: Bound, limit: &str, value: &Value<'_>) -> Verdict {
         let Value::Number(token) = value else { return Ok(true) };
         self.pay(token.len() >> 6)?;
-        let order = Decimal::of(token).compare(&Decimal::of(limit));
+        // Most numbers, and most limits, are digits and nothing else.
+        let order = match (unsigned(token), unsigned(limit)) {
+            (Some(number), Some(limit)) => number.cmp(&limit),
+            _ => Decimal::of(token).compare(&Decimal::of(limit)),
+        };
         let (good, words) = match bound {
             Bound::Minimum => (order != Ordering::Less, "at least"),
             Bound::Maximum => (order != Ordering::Greater, "at most"),
