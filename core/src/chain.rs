@@ -115,14 +115,20 @@ pub fn line_hash(previous: &Hash, line: &str) -> Option<Hash> {
 
 /// The line with its hash written where the zeros are, and that hash.
 pub fn seal(previous: &Hash, line: &str) -> Option<(String, Hash)> {
+    let mut sealed = String::from(line);
+    let hash = seal_in_place(previous, &mut sealed)?;
+    Some((sealed, hash))
+}
+
+/// Writes a line's hash where its zeros are. A line may be a megabyte long: it is not copied.
+pub fn seal_in_place(previous: &Hash, line: &mut String) -> Option<Hash> {
     let hash = line_hash(previous, line)?;
     let (content, _) = split_hash(line)?;
-    let mut sealed = String::with_capacity(line.len());
-    sealed.push_str(content);
-    sealed.push_str(HASH_PREFIX);
-    sealed.push_str(&hex(&hash));
-    sealed.push_str("\"}");
-    Some((sealed, hash))
+    line.truncate(content.len());
+    line.push_str(HASH_PREFIX);
+    line.push_str(&hex(&hash));
+    line.push_str("\"}");
+    Some(hash)
 }
 
 fn split_hash(line: &str) -> Option<(&str, &str)> {

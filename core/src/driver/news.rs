@@ -2,6 +2,9 @@
 //!
 //! Owns how topics and publications are recognised in a line. Refuses payloads and schemas: names and
 //! numbers alone get out.
+//!
+//! A publication's line is as long as its payloads: which events it holds is read from its answer,
+//! which names them all, and from the line only where there is none.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,14 +13,15 @@ use serde::Deserialize;
 
 use super::notes::Note;
 use crate::commit::{Commit, Event};
-use crate::ids;
+use crate::{ids, json};
 
 /// The command stands in a line's beginning, behind what is bounded: ids, metadata, settings.
 const COMMAND_WITHIN: usize = 16 << 10;
 const COMMAND: &str = "\"command\":{\"name\":\"";
 const EVENTS: &str = ",\"events\":[";
-/// Commands whose events are news.
-const NEWS: [&str; 3] = ["Publish\"", "CreateTopic\"", "AddTopicSchemas\""];
+const PUBLISH: &str = "Publish\"";
+/// Other commands whose events are news.
+const OF_TOPICS: [&str; 2] = ["CreateTopic\"", "AddTopicSchemas\""];
 
 #[derive(Deserialize)]
 struct Schemas<'a> {
@@ -31,25 +35,45 @@ struct Named<'a> {
     name: alloc::borrow::Cow<'a, str>,
 }
 
-/// What a line tells.
-pub(super) fn of(line: &str, tell: impl FnMut(Note)) {
-    if is_news(line)
+/// What a line tells, which was answered like this.
+pub(super) fn of<'a>(
+    line: &str,
+    answer: impl FnOnce() -> Option<&'a [u8]>,
+    tell: impl FnMut(Note),
+) {
+    // Most commits are no news, and are not read for it.
+    let Some(name) = command(line) else { return };
+    let publication = name.starts_with(PUBLISH);
+    if publication && let Some(notes) = answer().and_then(published) {
+        notes.into_iter().for_each(tell);
+    } else if (publication || OF_TOPICS.iter().any(|command| name.starts_with(command)))
         && let Ok(commit) = Commit::parse(line)
     {
         commit.events.iter().filter_map(note).for_each(tell);
     }
 }
 
-/// Most commits are not, and are not read for it.
-fn is_news(line: &str) -> bool {
+/// What follows behind the start of the command's name.
+fn command(line: &str) -> Option<&str> {
     let head = line.get(..line.floor_char_boundary(COMMAND_WITHIN)).unwrap_or(line);
-    let Some(command) = head.find(COMMAND) else { return false };
+    let command = head.find(COMMAND)?;
     // Behind the first events it is a payload's.
     if head.find(EVENTS).is_some_and(|events| events < command) {
-        return false;
+        return None;
     }
-    let name = head.get(command.saturating_add(COMMAND.len())..).unwrap_or_default();
-    NEWS.iter().any(|news| name.starts_with(news))
+    head.get(command.saturating_add(COMMAND.len())..)
+}
+
+/// The events that the answer to a publication names.
+fn published(answer: &[u8]) -> Option<Vec<Note>> {
+    let members = json::members(core::str::from_utf8(answer).ok()?)?;
+    let (_, ids) = members.into_iter().find(|(name, _)| name == "eventIds")?;
+    let note = |token| {
+        let id = json::string(token)?;
+        let (topic, number) = ids::published(&id)?;
+        Some(Note::Published { topic: topic.into(), first: number, last: number })
+    };
+    json::elements(ids)?.into_iter().map(note).collect()
 }
 
 fn note(event: &Event<'_>) -> Option<Note> {

@@ -39,21 +39,26 @@ pub(super) fn store_batch<G: Guest, T: Store>(
     hashes.by_last.insert(live.head.position, live.head.hash);
     loop {
         let block: Block = call(&mut live.guest, Op::TakeBlock, &())?;
-        if let Some(genesis) = block.genesis {
+        if let Some(mut line) = block.genesis {
             // Before the log exists it is certain who may act for it (law 7).
             store.own(&live.incarnation)?;
-            let (line, hash) =
-                chain::seal(&chain::NO_HASH, &genesis).ok_or_else(|| unsealed(&genesis))?;
+            let hash = chain::seal_in_place(&chain::NO_HASH, &mut line);
+            let hash = hash.ok_or_else(|| unsealed(&line))?;
             write.blocks.extend(chain::pack([(0, 0, line)]));
             live.head.genesis = hash;
             live.head.hash = hash;
         }
-        for (first, last, line) in block.commits {
-            let (line, hash) =
-                chain::seal(&live.head.hash, &line).ok_or_else(|| unsealed(&line))?;
+        for (first, last, mut line) in block.commits {
+            let hash = chain::seal_in_place(&live.head.hash, &mut line);
+            let hash = hash.ok_or_else(|| unsealed(&line))?;
             live.head.hash = hash;
             hashes.by_last.insert(last, hash);
-            news::of(&line, |note| notes.push(note));
+            let answer = || {
+                let mut made =
+                    outcomes.iter().filter(|(_, outcome)| outcome.proposed == Some(last));
+                made.next().map(|(_, outcome)| &*outcome.response.body)
+            };
+            news::of(&line, answer, |note| notes.push(note));
             sealed.push((first, last, line));
         }
         if !block.more {
