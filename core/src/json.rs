@@ -9,8 +9,8 @@
 //! no byte order mark, no duplicate keys (compared unescaped), no lone surrogates, no U+0000,
 //! no number beyond the range of an IEEE double, nothing nested deeper than [`DEPTH_MAX`].
 //!
-//! Invariant: [`minify`] is the only way in. [`members`], [`elements`], [`string`] and
-//! [`unsigned`] take its output or parts of it; on other text they may answer anything, but they
+//! Invariant: [`minify`] is the only way in. [`members`], [`elements`], [`objects`], [`string`]
+//! and [`unsigned`] take its output or parts of it; on other text they may answer anything, but they
 //! never panic and never read past its end.
 //!
 //! Why not serde_json: it accepts duplicate keys and U+0000, it recurses, and it can not hand
@@ -26,7 +26,7 @@ use alloc::string::String;
 
 pub use self::minify::{DEPTH_MAX, is_minified, minify};
 pub(crate) use self::read::clean_end;
-pub use self::read::{elements, members, string, unsigned};
+pub use self::read::{Members, elements, members, objects, string, unsigned};
 pub use self::value::Json;
 
 /// Why a text is not one we accept: always the caller's fault. `offset` counts bytes from the

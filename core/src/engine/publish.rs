@@ -8,7 +8,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
-use alloc::string::String;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use super::Engine;
@@ -26,13 +26,13 @@ use crate::read::Stop;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// Name of the topic.
-    pub topic: String,
+    pub topic: Rc<str>,
     /// Its type.
-    pub event_type: String,
+    pub event_type: Rc<str>,
     /// The version of the type's schema that it was checked against.
     pub schema: u32,
     /// Its data: a minified JSON text.
-    pub payload: String,
+    pub payload: Rc<str>,
 }
 
 /// Streams of topics, as the parts of the engine that place events know aggregates.

@@ -33,17 +33,17 @@ use crate::read::Stop;
 /// An event as a client gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    topic: String,
-    event_type: String,
-    payload: String,
+    topic: Rc<str>,
+    event_type: Rc<str>,
+    payload: Rc<str>,
 }
 
 impl Given {
     /// One that was published before, as the log has it.
     fn recorded(event: &Event<'_>) -> Self {
         let (_, topic) = split_stream(&event.stream).unwrap_or_default();
-        let (topic, event_type) = (topic.to_string(), event.event_type.to_string());
-        Self { topic, event_type, payload: event.data.to_string() }
+        let event_type = (&*event.event_type).into();
+        Self { topic: topic.into(), event_type, payload: event.data.into() }
     }
 }
 
@@ -69,8 +69,8 @@ pub(super) fn check_headers(headers: &Headers<'_>) -> Result<(), Problem> {
 
 /// Reads a publication: a minified JSON text.
 pub(super) fn parse(text: &str) -> Result<Vec<Given>, Problem> {
-    let events = json::elements(text).unwrap_or_default();
-    if !(1..=PUBLISH_EVENTS_MAX).contains(&events.len()) {
+    let events = json::objects(text, PUBLISH_EVENTS_MAX).unwrap_or_default();
+    if events.is_empty() {
         let detail = format!(
             "the body must be a list of 1 to {PUBLISH_EVENTS_MAX} events {{topic, type, payload}}"
         );
@@ -80,15 +80,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Given>, Problem> {
     events.into_iter().enumerate().map(|(index, event)| given(index, event)).collect()
 }
 
-fn given(index: usize, event: &str) -> Result<Given, Problem> {
+fn given(index: usize, event: Option<json::Members<'_>>) -> Result<Given, Problem> {
     let wrong = |field: &str, what: &str, limit: Option<usize>| {
         let field = format!("[{index}]{}{field}", if field.is_empty() { "" } else { "." });
         let problem = Problem::new(Code::InvalidField, format!("`{field}` must be {what}"));
         let problem = problem.text("field", &field).number("index", index as u64);
         limit.map_or_else(|| problem.clone(), |limit| problem.clone().number("limit", limit as u64))
     };
-    let members =
-        json::members(event).ok_or_else(|| wrong("", "an object {topic, type, payload}", None))?;
+    let members = event.ok_or_else(|| wrong("", "an object {topic, type, payload}", None))?;
     let (mut topic, mut event_type, mut payload) = (None, None, None);
     for (name, token) in members {
         match name.as_ref() {
@@ -115,8 +114,8 @@ fn given(index: usize, event: &str) -> Result<Given, Problem> {
         wrong("type", &what, Some(ID_CHARS_MAX))
     })?;
     let payload = payload.ok_or_else(|| wrong("payload", "there: the event's data", None))?;
-    let (topic, event_type) = (topic.into_owned(), event_type.into_owned());
-    Ok(Given { topic, event_type, payload: payload.to_string() })
+    let (topic, event_type) = ((&*topic).into(), (&*event_type).into());
+    Ok(Given { topic, event_type, payload: payload.into() })
 }
 
 /// Publishes, or says why not.
@@ -211,7 +210,7 @@ fn checked(engine: &Engine, access: &mut Access<'_>, batch: &[Given]) -> Result<
     let mut topics: BTreeMap<&str, Rc<TopicSchemas>> = BTreeMap::new();
     let mut missed = false;
     for (index, Given { topic, .. }) in batch.iter().enumerate() {
-        if topics.contains_key(topic.as_str()) {
+        if topics.contains_key(&**topic) {
             continue;
         }
         match topics::schemas(engine, access, topic) {
@@ -230,7 +229,7 @@ fn checked(engine: &Engine, access: &mut Access<'_>, batch: &[Given]) -> Result<
     }
     let (mut published, mut violations) = (Vec::with_capacity(batch.len()), Violations::default());
     for (index, given) in batch.iter().enumerate() {
-        let Some(schemas) = topics.get(given.topic.as_str()) else { continue };
+        let Some(schemas) = topics.get(&*given.topic) else { continue };
         let Some((version, schema)) = schemas.of(&given.event_type) else {
             let message = format!("`{}` is not an event type of {}", given.event_type, given.topic);
             violations.push(index, "", &message);

@@ -11,34 +11,70 @@ use alloc::vec::Vec;
 /// The largest integer every reader holds exactly: 2^53 - 1.
 const UNSIGNED_MAX: u64 = (1 << 53) - 1;
 
+/// Names and value tokens of an object's members.
+pub type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
+
 /// The members of a minified object in their order: the key unescaped, the value as its token.
 /// `None` when the text is not an object. Nested values are skipped over, not looked into.
-pub fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
-    let bytes = object.as_bytes();
-    match bytes {
-        b"{}" => return Some(Vec::new()),
+pub fn members(object: &str) -> Option<Members<'_>> {
+    let (found, end) = members_at(object, 0)?;
+    (end == object.len()).then_some(found)
+}
+
+/// The members of the object that starts at `at`, and the index behind it.
+fn members_at(text: &str, at: usize) -> Option<(Members<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let mut at = at.wrapping_add(1);
+    match bytes.get(at.wrapping_sub(1)..)? {
+        [b'{', b'}', ..] => return Some((Vec::new(), at.wrapping_add(1))),
         [b'{', ..] => {}
         _ => return None,
     }
     // Command bodies have a handful of fields: one allocation holds them.
     let mut found = Vec::with_capacity(8);
-    let mut at = 1;
     loop {
         let colon = string_end(bytes, at)?;
-        let key = string(object.get(at..colon)?)?;
+        let key = string(text.get(at..colon)?)?;
         if bytes.get(colon) != Some(&b':') {
             return None;
         }
         let from = colon.wrapping_add(1);
         let end = value_end(bytes, from)?;
-        found.push((key, object.get(from..end)?));
+        found.push((key, text.get(from..end)?));
         at = end.wrapping_add(1);
         match bytes.get(end)? {
             b',' => {}
-            b'}' if at == bytes.len() => return Some(found),
+            b'}' => return Some((found, at)),
             _ => return None,
         }
     }
+}
+
+/// The elements of a minified array in their order, each by its members; `None` for one that is
+/// no object. Nothing at all when the text is not an array, or has more than `max` elements.
+pub fn objects(array: &str, max: usize) -> Option<Vec<Option<Members<'_>>>> {
+    let bytes = array.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 1;
+    match bytes {
+        b"[]" => return Some(found),
+        [b'[', ..] => {}
+        _ => return None,
+    }
+    while found.len() < max {
+        let (members, end) = match bytes.get(at)? {
+            b'{' => members_at(array, at).map(|(members, end)| (Some(members), end))?,
+            _ => (None, value_end(bytes, at)?),
+        };
+        found.push(members);
+        at = end.wrapping_add(1);
+        match bytes.get(end)? {
+            b',' => {}
+            b']' if at == bytes.len() => return Some(found),
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// The elements of a minified array in their order, each as its token. `None` when the text is

@@ -179,6 +179,23 @@ fn readers_keep_order_and_borrow() {
 }
 
 #[test]
+fn objects_are_elements_with_their_members() {
+    let texts =
+        ["[]", "[{}]", "[{},1]", r#"[{"a":[1,{}],"b":"]"},"x",[{}],{},null,{"\u0061":{}}]"#];
+    for text in texts {
+        let apart = elements(text).expect(text);
+        let wanted: Vec<_> = apart.iter().map(|element| members(element)).collect();
+        assert_eq!(objects(text, apart.len()), Some(wanted), "{text}");
+        if let Some(fewer) = apart.len().checked_sub(1) {
+            assert_eq!(objects(text, fewer), None, "{text}");
+        }
+    }
+    for text in ["", "{}", "1", "[", "[{}", "[{}x", "[{},]", "[{}]x", "[{\"a\"}]", "[,]"] {
+        assert_eq!(objects(text, 9), None, "{text}");
+    }
+}
+
+#[test]
 fn readers_survive_any_text() {
     for (text, _, _) in REFUSED.iter().chain(STRICTER) {
         let _ = (members(text), elements(text), string(text), unsigned(text));

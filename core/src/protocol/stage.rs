@@ -127,8 +127,8 @@ pub struct Request<'a> {
 /// A request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body<'a> {
-    /// All bytes of it; empty when there was none.
-    Whole(&'a [u8]),
+    /// All bytes of it; empty when there was none. serde would write them one by one.
+    Whole(#[serde(borrow, serialize_with = "super::bytes::serialize")] &'a [u8]),
     /// It is longer than `body_bytes_max` and was not read to its end.
     TooLarge,
     /// There is one that the host reads when the answer asks for it.
