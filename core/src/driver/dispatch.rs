@@ -6,7 +6,8 @@
 //!
 //! Invariants: of a consumer and a topic one delivery is under way at most, and the next one begins
 //! where it ended, so order holds. A place moves on only when a delivery was accepted. Consumers that
-//! are slow, or are tried again, hold half of the slots at most: they do not delay the others.
+//! are slow, or are tried again, hold half of the slots at most, and those of which no answer is known
+//! yet leave an eighth free: they do not delay the others.
 
 mod lanes;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use alloc::vec::Vec;
 use super::notes::{Note, Notes};
 use crate::limits::{DELIVERY_ATTEMPTS_MAX, DELIVERY_EVENTS_MAX};
 use crate::protocol::consumers::{Consumer, OnFailure, Page, Place};
-use lanes::{Known, Lane, State};
+use lanes::{Known, Lane, Pace, State};
 
 /// An answer that took longer makes its consumer a slow one.
 pub const SLOW_MICROS: u64 = 1_000_000;
@@ -75,7 +76,7 @@ struct Flight {
     /// There is more behind it.
     more: bool,
     started: u64,
-    slow: bool,
+    pace: Pace,
 }
 
 /// The dispatchers of a partition. Times are microseconds of a clock that never goes back.
@@ -88,6 +89,7 @@ pub(super) struct Dispatch {
     /// Those that may have something to be sent, in turn.
     fast: VecDeque<Way>,
     slow: VecDeque<Way>,
+    unknown: VecDeque<Way>,
     /// Those that are tried again, and when.
     waiting: BTreeSet<(u64, Way)>,
     flights: BTreeMap<u64, Flight>,
@@ -189,10 +191,19 @@ impl Dispatch {
 
     fn queue(&mut self, way: Way) {
         let Some(known) = self.consumers.get_mut(&way.0) else { return };
-        let slow = known.slow;
+        let pace = known.pace;
         let Some(lane) = known.lanes.get_mut(&way.1) else { return };
         (lane.state, lane.fresh) = (State::Queued, false);
-        if slow { self.slow.push_back(way) } else { self.fast.push_back(way) }
+        self.turns(pace).push_back(way);
+    }
+
+    /// Those of a pace that wait for their turn.
+    const fn turns(&mut self, pace: Pace) -> &mut VecDeque<Way> {
+        match pace {
+            Pace::Fast => &mut self.fast,
+            Pace::Slow => &mut self.slow,
+            Pace::Unknown => &mut self.unknown,
+        }
     }
 
     /// Who is to be sent something next, if a slot is free beside effects under way.
@@ -204,23 +215,23 @@ impl Dispatch {
         if self.flights.len() >= self.slots_max.saturating_sub(effects) {
             return None;
         }
-        let slow = self.flights.values().filter(|flight| flight.slow).count();
+        let room = self.room();
         loop {
-            let room = slow < (self.slots_max / 2).max(1);
-            let way = self.slow.pop_front_if(|_| room).or_else(|| self.fast.pop_front())?;
-            let Some(known) = self.consumers.get_mut(&way.0) else { continue };
+            let way = self.slow.pop_front_if(|_| room.allows(Pace::Slow));
+            let way = way.or_else(|| self.unknown.pop_front_if(|_| room.allows(Pace::Unknown)));
+            let way = way.or_else(|| self.fast.pop_front())?;
+            let known = self.consumers.get(&way.0);
+            let lane = known.and_then(|known| Some((known.pace, known.lanes.get(&way.1)?.state)));
+            let Some((pace, State::Queued)) = lane else { continue };
             if self.leaving.contains_key(&way.0) {
                 continue;
             }
-            let is_slow = known.slow;
-            let Some(lane) = known.lanes.get_mut(&way.1) else { continue };
-            if lane.state != State::Queued {
+            if !room.allows(pace) {
+                self.turns(pace).push_back(way);
                 continue;
             }
-            if is_slow && !room {
-                self.slow.push_back(way);
-                continue;
-            }
+            let known = self.consumers.get_mut(&way.0);
+            let Some(lane) = known.and_then(|known| known.lanes.get_mut(&way.1)) else { continue };
             (lane.state, lane.behind) = (State::UnderWay, false);
             let limit = lane.batch.unwrap_or(DELIVERY_EVENTS_MAX);
             return Some(Wanted { way, after: lane.place.position, limit });
@@ -235,7 +246,7 @@ impl Dispatch {
     /// What was wanted has been read. A number for the delivery, if there is anything to deliver.
     pub fn begin(&mut self, way: Way, page: &Page, head: u64, now: u64) -> Option<u64> {
         let known = self.consumers.get_mut(&way.0)?;
-        let slow = known.slow;
+        let pace = known.pace;
         let lane = known.lanes.get_mut(&way.1)?;
         if page.count == 0 {
             lane.state = State::Idle;
@@ -249,7 +260,7 @@ impl Dispatch {
         let id = self.next_id;
         self.next_id = id.saturating_add(1);
         let (last, more) = (page.last.clone(), page.looked < head);
-        let flight = Flight { way, count: page.count, last, more, started: now, slow };
+        let flight = Flight { way, count: page.count, last, more, started: now, pace };
         self.flights.insert(id, flight);
         Some(id)
     }
@@ -260,7 +271,8 @@ impl Dispatch {
         let (consumer, topic) = flight.way.clone();
         let Some(known) = self.consumers.get_mut(&consumer) else { return };
         let Some(lane) = known.lanes.get_mut(&topic) else { return };
-        known.slow = now.saturating_sub(flight.started) > SLOW_MICROS;
+        let slow = now.saturating_sub(flight.started) > SLOW_MICROS;
+        known.pace = if slow { Pace::Slow } else { Pace::Fast };
         let attempt = lane.attempt.saturating_add(1);
         let (why, gone) = match came_to {
             CameTo::Accepted => {
@@ -298,7 +310,7 @@ impl Dispatch {
         self.notes.push(Note::Failed { consumer: noted, topic: topic.clone(), attempt, reason });
         let tries = known.told.on_failure == OnFailure::Retry && !gone;
         if tries && attempt < DELIVERY_ATTEMPTS_MAX {
-            known.slow = true;
+            known.pace = Pace::Slow;
             (lane.attempt, lane.batch, lane.state) = (attempt, Some(flight.count), State::Waiting);
             let due = now.saturating_add(wait_micros(attempt, random));
             self.waiting.insert((due, flight.way.clone()));

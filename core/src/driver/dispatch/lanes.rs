@@ -1,6 +1,6 @@
 //! What is remembered of consumers, what of it is saved and recorded, and when something is due.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -38,13 +38,41 @@ pub(super) struct Lane {
     pub batch: Option<u32>,
 }
 
+/// How a consumer answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It was not seen to.
+    Unknown,
+    /// Soon.
+    Fast,
+    /// It took long, or is tried again.
+    Slow,
+}
+
+/// Whose turn there is a slot for, if one is free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    slow: bool,
+    unknown: bool,
+}
+
+impl Room {
+    pub const fn allows(self, pace: Pace) -> bool {
+        match pace {
+            Pace::Fast => true,
+            Pace::Slow => self.slow && self.unknown,
+            Pace::Unknown => self.unknown,
+        }
+    }
+}
+
 /// What is known of a consumer.
 #[derive(Debug)]
 pub(super) struct Known {
     pub told: Consumer,
     pub lanes: BTreeMap<String, Lane>,
-    /// Its last answer took long, or it is tried again.
-    pub slow: bool,
+    /// How it answered last.
+    pub pace: Pace,
     /// Deliveries since the log last told how far it has got, of these topics; and when it is to
     /// tell that again.
     pub accepted: u32,
@@ -58,7 +86,7 @@ impl Known {
         let mut known = before.unwrap_or_else(|| Self {
             told: told.clone(),
             lanes: BTreeMap::new(),
-            slow: false,
+            pace: Pace::Unknown,
             accepted: 0,
             changed: BTreeSet::new(),
             advance_at: None,
@@ -162,17 +190,32 @@ impl Dispatch {
         if self.flights.len() >= self.slots_max.saturating_sub(effects) {
             return None;
         }
-        let slow = self.flights.values().filter(|flight| flight.slow).count();
-        let room = slow < (self.slots_max / 2).max(1);
-        if !self.fast.is_empty() || (room && !self.slow.is_empty()) {
+        let room = self.room();
+        let turn = |pace, turns: &VecDeque<Way>| room.allows(pace) && !turns.is_empty();
+        if turn(Pace::Fast, &self.fast)
+            || turn(Pace::Slow, &self.slow)
+            || turn(Pace::Unknown, &self.unknown)
+        {
             return Some(0);
         }
         self.waiting.first().map(|(due, _)| *due)
     }
 
+    /// What those under way leave free: slow ones half of the slots, they and unknown ones an eighth.
+    pub(super) fn room(&self) -> Room {
+        let under_way = |pace| self.flights.values().filter(|flight| flight.pace == pace).count();
+        let (slow, unknown) = (under_way(Pace::Slow), under_way(Pace::Unknown));
+        let kept = (self.slots_max / 8).max(1).min(self.slots_max.saturating_sub(1));
+        Room {
+            slow: slow < (self.slots_max / 2).max(1),
+            unknown: slow.saturating_add(unknown) < self.slots_max.saturating_sub(kept),
+        }
+    }
+
     /// Whether nothing is under way and nobody waits for a turn.
     pub fn is_idle(&self) -> bool {
-        self.flights.is_empty() && self.fast.is_empty() && self.slow.is_empty()
+        let turns = [&self.fast, &self.slow, &self.unknown];
+        self.flights.is_empty() && turns.iter().all(|turns| turns.is_empty())
     }
 
     /// Topics of which events are being delivered, or are about to be.
