@@ -94,7 +94,7 @@ fn id(of: &str, user: &str) -> Option<u32> {
 fn start() -> Result<Server, String> {
     let programs = programs().ok_or("there is no PostgreSQL (`make postgres` installs it)")?;
     // A socket's path is short.
-    let socket = PathBuf::from(format!("/tmp/foldlog-pg-{}", std::process::id()));
+    let socket = std::env::temp_dir().join(format!("foldlog-pg-{}", std::process::id()));
     fs::create_dir_all(&socket).map_err(|e| format!("{}: {e}", socket.display()))?;
     let mut shell = Command::new("sh");
     shell.args(["-c", SERVE]).arg(&programs).arg(&socket).current_dir("/");

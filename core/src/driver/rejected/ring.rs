@@ -55,8 +55,11 @@ pub(super) fn add<T: Store>(
     room: u64,
 ) -> Result<bool, StoreError> {
     let Ring { mut first, mut next, mut bytes } = read(store)?;
-    let new = entries.iter().map(|entry| size(numbered(u64::MAX, entry).len()));
-    let new = new.fold(0_u64, u64::saturating_add);
+    let values: Vec<String> = (next.saturating_add(lost)..)
+        .zip(entries)
+        .map(|(number, entry)| numbered(number, entry))
+        .collect();
+    let new = values.iter().fold(0_u64, |sum, value| sum.saturating_add(size(value.len())));
     let full = |bytes: u64| bytes.saturating_add(new) > room;
     let mut rows: Vec<RowChange> = Vec::new();
     while full(bytes) && first < next && rows.len() < DROPPED_MAX {
@@ -73,9 +76,8 @@ pub(super) fn add<T: Store>(
     }
     let more = full(bytes) && first < next;
     next = next.saturating_add(lost);
-    for entry in entries {
-        let value = numbered(next, entry);
-        bytes = bytes.saturating_add(size(value.len()));
+    bytes = bytes.saturating_add(new);
+    for value in values {
         rows.push((entry_key(next), Some(value.into_bytes())));
         next = next.saturating_add(1);
     }
