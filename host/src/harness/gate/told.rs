@@ -57,6 +57,7 @@ impl Found {
         out.push(match (self.clean(allow), all.len()) {
             (true, 0) => "passed    the new guest does what the old one did".into(),
             (true, count) => format!("passed    {count} differences, all of them allowed"),
+            (false, _) if not_meant == 0 => "NOT PASSED the log was not tried to its end".into(),
             (false, _) => format!("NOT PASSED {not_meant} differences are not allowed"),
         });
         out.join("\n")
