@@ -20,15 +20,15 @@ pub struct Matched<'a> {
     pub ids: Vec<(String, &'a str)>,
 }
 
-/// The route of a path and method.
+/// The route of a path, given whole and in segments, and method.
 pub fn find<'a>(
     routes: &'a [Route],
-    segments: &'a [String],
+    (path, segments): (&str, &'a [String]),
     method: &str,
 ) -> Result<Matched<'a>, Problem> {
     let mut allowed: Vec<&str> = Vec::new();
     let mut found: Option<Matched<'a>> = None;
-    for route in routes {
+    for route in routes.iter().filter(|route| starts_alike(&route.path, path)) {
         let Some(ids) = match_path(&route.path, segments) else { continue };
         if route.method == method || (method == "HEAD" && route.method == "GET") {
             // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
@@ -43,8 +43,8 @@ pub fn find<'a>(
         return Ok(found);
     }
     if allowed.is_empty() {
-        let path: String = segments.join("/").chars().take(128).collect();
-        let detail = format!("there is no route /{path}; GET /openapi.json lists all of them");
+        let path: String = path.chars().take(129).collect();
+        let detail = format!("there is no route {path}; GET /openapi.json lists all of them");
         return Err(Problem::new(Code::NoSuchRoute, detail));
     }
     if allowed.contains(&"GET") {
@@ -76,15 +76,22 @@ pub fn is_at(target: &str, path: &str) -> bool {
     own.iter().map(String::as_str).eq(path.split('/').skip(1))
 }
 
-fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
-    let template = template.strip_prefix('/').unwrap_or(template);
-    // Most templates differ at their start: they are not taken apart.
-    let first = segments.first().map_or("", String::as_str);
-    if !template.starts_with(first) && !template.starts_with('{') {
-        return None;
+/// Whether they are the same up to the template's first brace: most are not, and are not taken
+/// apart.
+fn starts_alike(template: &str, path: &str) -> bool {
+    let (mut template, mut path) = (template.bytes(), path.bytes());
+    loop {
+        match (template.next(), path.next()) {
+            (Some(b'{'), _) | (None, None) => return true,
+            (expected, found) if expected == found => {}
+            _ => return false,
+        }
     }
+}
+
+fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
     let mut ids = Vec::new();
-    let mut parts = template.split('/');
+    let mut parts = template.strip_prefix('/').unwrap_or(template).split('/');
     for segment in segments {
         let part = parts.next()?;
         match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {

@@ -73,7 +73,8 @@ pub fn parse(
     };
     let segments = resolve(path);
     let (prefix, segments) = split_partition(&segments, partition)?;
-    let matched = find(routes, segments, super::live::method_of(request))?;
+    let path = format!("/{}", segments.join("/"));
+    let matched = find(routes, (&path, segments), super::live::method_of(request))?;
     let (id, second) = path_ids(&matched)?;
     let route = matched.route;
     let params = parse_query(query, route)?;
@@ -81,7 +82,7 @@ pub fn parse(
     let mut parsed = Parsed {
         action: route.action,
         prefix,
-        path: format!("/{}", segments.join("/")),
+        path,
         id,
         second,
         params,
