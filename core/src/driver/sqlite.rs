@@ -205,7 +205,7 @@ impl<C: Sqlite> SqlStore<C> {
         ];
         let rows = self.view(ROW, &values, (view, key))?;
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let [SqlValue::Blob(stored)] = row.as_slice() else {
+        let Ok([SqlValue::Blob(stored)]) = <[_; 1]>::try_from(row) else {
             return Err(corrupt(view, key));
         };
         unseal(view, key, stored).map(Some)
@@ -218,21 +218,21 @@ impl<C: Sqlite> SqlStore<C> {
         prefix: &[u8],
         limit: u32,
     ) -> Result<Vec<KeyValue>, StoreError> {
-        let end = prefix_end(prefix);
         let values = [
             SqlValue::Text(view.name.clone()),
             integer(view.generation.into()),
             SqlValue::Blob(after_key.to_vec()),
             SqlValue::Blob(prefix.to_vec()),
-            SqlValue::Blob(end),
+            SqlValue::Blob(prefix_end(prefix)),
             integer(limit.into()),
         ];
         let mut found = Vec::new();
         for row in self.view(ROWS, &values, (view, after_key))? {
-            let [SqlValue::Blob(key), SqlValue::Blob(stored)] = row.as_slice() else {
+            let Ok([SqlValue::Blob(key), SqlValue::Blob(stored)]) = <[_; 2]>::try_from(row) else {
                 return Err(corrupt(view, &[]));
             };
-            found.push((key.clone(), unseal(view, key, stored)?));
+            let value = unseal(view, &key, stored)?;
+            found.push((key, value));
         }
         Ok(found)
     }
@@ -339,15 +339,15 @@ pub(super) fn integer(number: u64) -> SqlValue {
 }
 
 pub(super) fn stored_block(row: Vec<SqlValue>) -> Result<StoredBlock, StoreError> {
-    match row.as_slice() {
-        [SqlValue::Integer(first), SqlValue::Integer(last), SqlValue::Text(body)] => {
-            let first = u64::try_from(*first).map_err(|_| damaged(0))?;
-            let last = u64::try_from(*last).map_err(|_| damaged(first))?;
-            Ok(StoredBlock { first, last, body: body.clone() })
-        }
-        [SqlValue::Integer(first), ..] => Err(damaged(u64::try_from(*first).unwrap_or_default())),
-        _ => Err(damaged(0)),
-    }
+    let Ok([SqlValue::Integer(first), last, body]) = <[_; 3]>::try_from(row) else {
+        return Err(damaged(0));
+    };
+    let first = u64::try_from(first).map_err(|_| damaged(0))?;
+    let (SqlValue::Integer(last), SqlValue::Text(body)) = (last, body) else {
+        return Err(damaged(first));
+    };
+    let last = u64::try_from(last).map_err(|_| damaged(first))?;
+    Ok(StoredBlock { first, last, body })
 }
 
 /// The first key beyond all keys that start with `prefix`. Keys are shorter than 4 kB and a
@@ -363,10 +363,11 @@ fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     vec![u8::MAX; 4096]
 }
 
-fn unseal(view: &View, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, StoreError> {
-    chain::unseal_row(&view.name, view.generation, key, stored)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| corrupt(view, key))
+fn unseal(view: &View, key: &[u8], mut stored: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    let value = chain::unseal_row(&view.name, view.generation, key, &stored);
+    let length = value.ok_or_else(|| corrupt(view, key))?.len();
+    stored.truncate(length);
+    Ok(stored)
 }
 
 fn corrupt(view: &View, key: &[u8]) -> StoreError {
