@@ -28,6 +28,15 @@ pub struct Wanted {
     pub version: u64,
 }
 
+/// What a stream was as of a version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Then {
+    /// Its row.
+    pub row: Vec<u8>,
+    /// Position of the event that has the version; 0 where the stream is blocked.
+    pub position: u64,
+}
+
 /// What an attempt lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
@@ -59,8 +68,8 @@ pub struct Refold {
     row: Option<Vec<u8>>,
     /// How far it goes: the version that is wanted, or a later one to compare with.
     goal: u64,
-    /// The row that is wanted, once it was passed.
-    found: Option<Vec<u8>>,
+    /// What is wanted, once it was passed.
+    found: Option<Then>,
     /// States of snapshots to compare with.
     known: Vec<(u64, Vec<u8>)>,
     /// The stream's current state, to compare with.
@@ -147,7 +156,7 @@ impl Refold {
         let row = row.map_err(|e| Stop::Fault(e.to_string()))?;
         let row = [row, snapshot.state].concat();
         if self.version == wanted {
-            self.found = Some(row.clone());
+            self.found = Some(Then { row: row.clone(), position: self.position });
         }
         self.row = Some(row);
         self.started = true;
@@ -177,7 +186,10 @@ impl Refold {
     ) -> Result<(), Stop> {
         let own = (engine.snapshots_view(self.wanted.aggregate), aggregate.spec().revision);
         let term = postings::stream_term(stream);
-        let positions = postings::after(access, POSTINGS, &term, self.position, REFOLD_PAGE)?;
+        // A record is a version: no more of them are read than lead to the goal.
+        let left = self.goal.saturating_sub(self.version);
+        let limit = u32::try_from(left).map_or(REFOLD_PAGE, |left| left.min(REFOLD_PAGE));
+        let positions = postings::after(access, POSTINGS, &term, self.position, limit)?;
         if positions.is_empty() {
             return Err(Stop::Fault("a stream ends before its version".into()));
         }
@@ -201,7 +213,8 @@ impl Refold {
     /// Notes the row that is wanted, and from nothing each snapshot that is another one.
     fn passed(&mut self, own: (ViewId, u32), stream: &str) {
         if self.found.is_none() && self.version >= self.wanted.version {
-            self.found.clone_from(&self.row);
+            let row = self.row.clone().unwrap_or_default();
+            self.found = Some(Then { row, position: self.position });
         }
         if !self.distrusts || self.agrees(self.known.iter()) {
             return;
@@ -212,25 +225,28 @@ impl Refold {
         }
     }
 
-    /// What was wanted, the stream's row as of then, and the snapshots that are not the fold.
-    pub fn finish(self) -> (Wanted, Vec<u8>, Vec<Wrong>) {
-        let row = self.found.or(self.row).unwrap_or_default();
+    /// What was wanted, the stream as of then, and the snapshots that are not the fold.
+    pub fn finish(self) -> (Wanted, Then, Vec<Wrong>) {
+        let then = self
+            .found
+            .unwrap_or_else(|| Then { row: self.row.unwrap_or_default(), position: self.position });
         // A blocked stream was not folded any further: its version is that of the stream then.
-        let row = match StreamRow::read(&row) {
+        let blocked = match StreamRow::read(&then.row) {
             Ok(StreamRow::Blocked(blocked)) => {
-                Blocked { version: self.wanted.version, ..blocked }.row().unwrap_or(row)
+                Blocked { version: self.wanted.version, ..blocked }.row().ok()
             }
-            Ok(StreamRow::State(..)) | Err(_) => row,
+            Ok(StreamRow::State(..)) | Err(_) => None,
         };
-        (self.wanted, row, self.wrong)
+        let then = blocked.map_or(then, |row| Then { row, position: 0 });
+        (self.wanted, then, self.wrong)
     }
 }
 
 impl Access<'_> {
-    /// A stream's row as of a version; noted as missing unless it was folded already.
-    pub fn state_at(&mut self, wanted: Wanted) -> Result<Vec<u8>, Stop> {
-        if let Some(row) = self.supplied.refolded.get(&wanted) {
-            return Ok(row.clone());
+    /// A stream as of a version; noted as missing unless it was folded already.
+    pub fn state_at(&mut self, wanted: Wanted) -> Result<Then, Stop> {
+        if let Some(then) = self.supplied.refolded.get(&wanted) {
+            return Ok(then.clone());
         }
         self.wanted = Some(wanted);
         Err(Stop::Miss)

@@ -148,7 +148,7 @@ impl Engine {
             Some(row) if StreamRow::read(&row)?.version() >= version => Ok(Some(row.into())),
             _ => access
                 .state_at(Wanted { aggregate: index, id: id.to_string(), version })
-                .map(|row| Some(row.into())),
+                .map(|then| Some(then.row.into())),
         }
     }
 
@@ -240,10 +240,10 @@ impl Engine {
             _ => {
                 let (id, version) = (record.aggregate_id.to_string(), version_before);
                 let wanted = Wanted { aggregate: index, id, version };
-                let Some(row) = access.supplied.refolded.get(&wanted) else {
+                let Some(then) = access.supplied.refolded.get(&wanted) else {
                     return Ok(());
                 };
-                Some(row.clone())
+                Some(then.row.clone())
             }
         };
         let before = row.as_deref().map(StreamRow::read).transpose()?;

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::cache::{Cache, KeyRef};
-use super::refold::Wanted;
+use super::refold::{Then, Wanted};
 use super::snapshots::Wrong;
 use super::views::Views;
 use crate::protocol::{Answer, Query, RowKey};
@@ -16,8 +16,8 @@ use crate::protocol::{Answer, Query, RowKey};
 #[derive(Debug, Default)]
 pub struct Supplied {
     pub(super) others: BTreeMap<Query, Answer>,
-    /// Streams' rows as of a version, folded for this input.
-    pub(super) refolded: BTreeMap<Wanted, Vec<u8>>,
+    /// Streams as of a version, folded for this input.
+    pub(super) refolded: BTreeMap<Wanted, Then>,
     /// Snapshots that were found not to be the fold meanwhile.
     pub wrong: Vec<Wrong>,
     /// Bytes supplied so far.

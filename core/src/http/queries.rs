@@ -14,9 +14,7 @@ use crate::chain::HASH_HOLE;
 use crate::commit::Commit;
 use crate::decider::{AggregateSpec, AnyAggregate, Serves};
 use crate::engine::snapshots::{self, Snapshot};
-use crate::engine::{
-    Access, Engine, Missing, StreamRow, Wanted, first_position_at, nth_position, postings,
-};
+use crate::engine::{Access, Engine, Missing, StreamRow, Wanted, first_position_at, postings};
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::json::push_string;
@@ -95,10 +93,8 @@ pub fn state(
         (engine.stream_row(access, index, &parsed.id)?.map(Cow::into_owned), None)
     } else {
         let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version };
-        // Both are tried before a miss is told.
-        let row = access.state_at(wanted);
-        let until = nth_position(access, &term, version)?;
-        (Some(row?), Some(until))
+        let then = access.state_at(wanted)?;
+        (Some(then.row), Some(then.position))
     };
     let body = match StreamRow::read(&row.unwrap_or_default())? {
         StreamRow::Blocked(blocked) => return Ok(Answer::problem(&blocked.problem(&stream))),
@@ -135,9 +131,9 @@ pub fn snapshot(
     };
     let wanted = Wanted { aggregate: index, id: parsed.id.clone(), version: found.version };
     // Both are tried before a miss is told.
-    let row = access.state_at(wanted);
+    let then = access.state_at(wanted);
     access.commits(&[found.position])?;
-    match StreamRow::read(&row?)? {
+    match StreamRow::read(&then?.row)? {
         StreamRow::Blocked(blocked) => Ok(Answer::problem(&blocked.problem(&stream))),
         StreamRow::State(_, state) => {
             shown(access, aggregate, parsed, &Snapshot { state: state.to_vec(), ..found })
