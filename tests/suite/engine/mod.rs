@@ -1,11 +1,13 @@
 //! The engine in process: driver, linked guest, stores in memory. No socket, no wasm.
 //!
 //! Reading order: `kit` (a bank and how to talk to it), `parts` (and how to give it a log),
-//! `faults` (a store that fails by script), then one file per law.
+//! `faults` (a store that fails by script), `counting` (one that counts what it is asked for), then
+//! one file per law.
 
 mod crash;
 mod archives;
 mod consumers;
+mod counting;
 mod effects;
 mod faults;
 mod import;

@@ -1,43 +1,12 @@
 //! Queues of what is due: their fronts are found in the same time however much of them is done.
 //!
 //! Symptom to look for: transfers that are refused, or a partition that slows down, because done
-//! commands are looked through again. Owns a store that counts what it is asked for.
+//! commands are looked through again.
 
-use foldlog_core::driver::{Linked, MemoryStore, Partition, Store, StoreError, Tail, Write};
-use foldlog_core::protocol::{Answer, Query};
+use foldlog_core::driver::{Linked, Partition};
 
+use super::counting::Counting;
 use super::kit::{self, Clock, NEW_YEAR_MS, Setup, done, get, open_account, request};
-
-#[derive(Debug, Default)]
-struct Counting {
-    store: MemoryStore,
-    /// Rows that reads of ranges gave.
-    rows: usize,
-}
-
-impl Store for Counting {
-    fn tail(&mut self) -> Result<Tail, StoreError> {
-        self.store.tail()
-    }
-
-    fn read(&mut self, queries: &[Query]) -> Result<Vec<Answer>, StoreError> {
-        let answers = self.store.read(queries)?;
-        for answer in &answers {
-            if let Answer::Rows(rows) = answer {
-                self.rows += rows.len();
-            }
-        }
-        Ok(answers)
-    }
-
-    fn write(&mut self, write: &Write) -> Result<(), StoreError> {
-        self.store.write(write)
-    }
-
-    fn erase_rows(&mut self) -> Result<(), StoreError> {
-        self.store.erase_rows()
-    }
-}
 
 #[test]
 fn what_is_done_since_the_last_checkpoint_is_not_looked_through_again() {

@@ -4,6 +4,7 @@
 use foldlog_core::driver::{MemoryStore, Store};
 use serde_json::Value;
 
+use super::counting::Counting;
 use super::kit::{self, Bank, Random, Setup, deposit, done, get, open_account, seed, withdraw};
 
 fn json(body: &str) -> Value {
@@ -96,6 +97,29 @@ fn a_long_stream_without_snapshots_is_folded_page_by_page() {
             state["transactions"].as_array().map_or(0, Vec::len) as u64,
             (version - 1).min(100)
         );
+    }
+}
+
+/// However long the stream: what leads from the nearest snapshot to the version, and what is shown.
+#[test]
+fn no_more_is_read_than_leads_to_a_version() {
+    let setup = Setup::default();
+    let mut bank = setup.open(Counting::default());
+    done(&mut bank, open_account("a", 0));
+    for _ in 0..100 {
+        let batch = (0..100).map(|_| deposit("a", 1)).collect();
+        assert!(bank.run(batch).iter().all(|reply| reply.response.status == 200));
+    }
+    bank.checkpoint().expect("a checkpoint is stored");
+    let stored = bank.store().store.clone();
+    for (version, lines_max) in [(1, 2), (2, 4), (5_000, 110), (9_999, 230)] {
+        let mut bank = setup.open(Counting { store: stored.clone(), ..Counting::default() });
+        done(&mut bank, get("/log/head"));
+        let (rounds, lines) = (bank.store().rounds, bank.store().lines);
+        done(&mut bank, get(&format!("/queries/account/a?atVersion={version}")));
+        let (rounds, lines) = (bank.store().rounds - rounds, bank.store().lines - lines);
+        assert!(rounds <= 8, "version {version}: {rounds} rounds");
+        assert!(lines <= lines_max, "version {version}: {lines} lines");
     }
 }
 
