@@ -152,7 +152,7 @@ impl Problem {
         }
         body.push('}');
         let mut headers =
-            alloc::vec![("Content-Type".to_string(), "application/problem+json".to_string())];
+            alloc::vec![("Content-Type".into(), "application/problem+json".to_string())];
         if let Some(allow) = &self.allow {
             headers.push(("Allow".into(), allow.clone()));
         }

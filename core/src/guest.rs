@@ -6,6 +6,7 @@
 //! Invariant: no message, however malformed, makes it panic; a refused call changes nothing.
 
 mod again;
+mod answered;
 mod dispatch;
 mod fold;
 mod refold;
@@ -15,14 +16,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use again::Deciding;
+use answered::{Answered, decode, done, encode, outcome, refuse, refused};
 use dispatch::of_consumers;
 use fold::{Folding, Slicing};
-use serde::Serialize;
-use serde::de::Deserialize;
 
 use crate::chain::FORMAT_VERSION;
 use crate::engine::{Engine, Missing, Proposal, Refold, Supplied};
@@ -31,8 +30,8 @@ use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
 use crate::protocol::consumers::Dispatch;
 use crate::protocol::{
-    ABI_VERSION, Answer as Supply, Description, EffectResult, Input, Kind, Op, Open, Outcome,
-    Process, Query, Refusal, RefusalReason, StageStep, Stamp, Status, Wake, What,
+    ABI_VERSION, Answer as Supply, Description, EffectResult, Input, Kind, Op, Open, Process,
+    Query, RefusalReason, StageStep, Stamp, Wake, What,
 };
 use crate::registry::Registry;
 
@@ -94,22 +93,6 @@ impl Staging {
     }
 }
 
-type Answered = Result<Vec<u8>, Refusal>;
-
-fn refuse<T>(reason: RefusalReason, detail: impl ToString) -> Result<T, Refusal> {
-    Err(Refusal { reason, detail: detail.to_string() })
-}
-
-fn decode<'de, T: Deserialize<'de>>(message: &'de [u8]) -> Result<T, Refusal> {
-    postcard::from_bytes(message)
-        .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
-}
-
-fn encode<T: Serialize>(answer: &T) -> Answered {
-    postcard::to_extend(answer, vec![Status::Ok as u8])
-        .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
-}
-
 impl Guest {
     /// A guest made of these domains.
     pub fn new(registry: Registry) -> Self {
@@ -123,9 +106,7 @@ impl Guest {
             Some(op) => self.run(op, message),
             None => refuse(RefusalReason::Malformed, format!("there is no operation {op}")),
         };
-        result.unwrap_or_else(|refusal| {
-            postcard::to_extend(&refusal, vec![Status::Refused as u8]).unwrap_or_default()
-        })
+        result.unwrap_or_else(|refusal| refused(&refusal))
     }
 
     fn run(&mut self, op: Op, message: &[u8]) -> Answered {
@@ -357,42 +338,5 @@ impl Opened {
                 self.continue_decide(deciding)
             }
         }
-    }
-}
-
-fn done(outcome: Outcome) -> Answered {
-    encode(&StageStep::Done(Box::new(outcome)))
-}
-
-fn outcome(
-    engine: &Engine,
-    answer: Answer,
-    kind: Kind,
-    proposed: Option<u64>,
-    checkpoint_due: bool,
-) -> Outcome {
-    let Answer { response, holes, export, ownership, listing, import, live, secret } = answer;
-    let behind = engine.slices_due(engine.head().position);
-    let (wake, wake_at, passed, effects) = (false, None, None, Vec::new());
-    Outcome {
-        response,
-        holes,
-        kind,
-        proposed,
-        checkpoint_due,
-        behind,
-        wake,
-        wake_at,
-        passed,
-        effects,
-        export,
-        ownership,
-        listing,
-        import,
-        live,
-        secret,
-        dispatched: None,
-        consumers: false,
-        topics: Vec::new(),
     }
 }

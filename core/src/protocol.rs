@@ -313,8 +313,10 @@ pub enum Query {
         /// View and generation.
         view: View,
         /// Excluded lower bound; empty for the start of the prefix.
+        #[serde(with = "bytes")]
         after_key: Vec<u8>,
         /// Only keys starting so.
+        #[serde(with = "bytes")]
         prefix: Vec<u8>,
         /// At most this many.
         limit: u32,
@@ -341,6 +343,7 @@ pub struct RowKey {
     /// View and generation.
     pub view: View,
     /// The key's bytes.
+    #[serde(with = "bytes")]
     pub key: Vec<u8>,
 }
 
@@ -350,9 +353,9 @@ pub enum Answer {
     /// Commit lines.
     Commits(Vec<String>),
     /// The row's value, or its proven absence.
-    Row(Option<Vec<u8>>),
+    Row(#[serde(with = "bytes::optional")] Option<Vec<u8>>),
     /// Rows in key order; fewer than the limit means that there are no more.
-    Rows(Vec<(Vec<u8>, Vec<u8>)>),
+    Rows(#[serde(with = "bytes::rows")] Vec<(Vec<u8>, Vec<u8>)>),
     /// Recorded times.
     Times(Vec<Time>),
 }
@@ -372,6 +375,7 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointPart {
     /// Changed rows by view, in key order; `None` deletes.
+    #[serde(with = "bytes::changes")]
     pub rows: Vec<(View, Vec<RowChange>)>,
     /// Views whose rows are of no use any more: deleted whole.
     pub dropped: Vec<View>,

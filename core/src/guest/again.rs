@@ -10,7 +10,8 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Answered, Opened, UnderWay, encode, refuse};
+use super::answered::{Answered, encode, refuse};
+use super::{Opened, UnderWay};
 use crate::commit::Commit;
 use crate::engine::again::{self, Again, Compared};
 use crate::engine::{Doing, FoldStop, Missing, Proposal, Supplied, doing, done};

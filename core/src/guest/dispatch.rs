@@ -7,7 +7,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Answered, Opened, Staged, Staging, done, refuse};
+use super::answered::{Answered, done, refuse};
+use super::{Opened, Staged, Staging};
 use crate::engine::{Engine, Missing, Proposal, consumers};
 use crate::http::{Route, topic_page};
 use crate::protocol::consumers::{Dispatch, Dispatched};

@@ -6,7 +6,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Answered, Opened, UnderWay, encode, refuse};
+use super::answered::{Answered, encode, refuse};
+use super::{Opened, UnderWay};
 use crate::engine::{FoldStop, Slice, SliceStop, Supplied};
 use crate::protocol::{Fold, FoldStep, Query, RefusalReason, SliceStep};
 

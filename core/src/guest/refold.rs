@@ -4,7 +4,8 @@
 
 use alloc::boxed::Box;
 
-use super::{Answered, Opened, Staging, UnderWay, done, encode, outcome};
+use super::answered::{Answered, done, encode, outcome};
+use super::{Opened, Staging, UnderWay};
 use crate::engine::{Missing, Supplied};
 use crate::errors::{Code, Problem};
 use crate::http::{Answer, Handled, Route};

@@ -6,8 +6,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
+use super::answered::{Answered, done, outcome, refuse};
 use super::dispatch::of_consumers;
-use super::{Answered, Opened, Staged, Staging, done, outcome, refuse};
+use super::{Opened, Staged, Staging};
 use crate::engine::{self, Woken};
 use crate::http::{Answer, Route};
 use crate::protocol::{Kind, Outcome, RefusalReason};

@@ -13,6 +13,9 @@ use crate::errors::Problem;
 use crate::protocol::consumers::SecretHole;
 use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Live, Ownership, Response};
 
+/// As many as an answered command has.
+const HEADERS_USUAL: usize = 10;
+
 /// An answer on its way out.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -48,7 +51,8 @@ impl Answer {
 
     /// 200 with a body.
     pub fn ok(content_type: &str, body: String) -> Self {
-        let headers = vec![("Content-Type".to_string(), content_type.to_string())];
+        let mut headers = Vec::with_capacity(HEADERS_USUAL);
+        headers.push(("Content-Type".into(), content_type.to_string()));
         let response = Response { status: 200, headers, body: body.into_bytes() };
         Self::of(response)
     }
@@ -60,7 +64,7 @@ impl Answer {
 
     /// 304: the caller has it.
     pub fn not_modified(version: u64) -> Self {
-        let headers = vec![("ETag".to_string(), format!("\"{version}\""))];
+        let headers = vec![("ETag".into(), format!("\"{version}\""))];
         let response = Response { status: 304, headers, body: Vec::new() };
         Self::of(response)
     }
@@ -84,14 +88,14 @@ impl Answer {
 
     /// Adds a header.
     #[must_use]
-    pub fn header(mut self, name: &str, value: String) -> Self {
-        self.response.headers.push((name.to_string(), value));
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.response.headers.push((name.into(), value));
         self
     }
 
     /// Adds a header that holds a commit's hash.
     #[must_use]
-    pub fn hash_header(mut self, name: &str, hash: Option<&str>, position: u64) -> Self {
+    pub fn hash_header(mut self, name: &'static str, hash: Option<&str>, position: u64) -> Self {
         if hash.is_none() {
             let header = u32::try_from(self.response.headers.len()).ok();
             self.holes.push(Hole { header, offset: 0, position });

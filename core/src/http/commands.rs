@@ -94,21 +94,21 @@ pub fn check_headers(
         }
         parsed.preconditions.none = true;
     }
-    let id = |name: &'static str| -> Result<Option<String>, Problem> {
-        match headers.one(&name.to_ascii_lowercase())? {
+    let id = |name: &str, shown: &str| -> Result<Option<String>, Problem> {
+        match headers.one(name)? {
             Some(value) if is_header_id(&value) => Ok(Some(value.into_owned())),
             Some(_) => {
                 let what = format!("1 to {HEADER_ID_CHARS_MAX} characters, not starting with ~");
-                Err(invalid(name, &what, HEADER_ID_CHARS_MAX))
+                Err(invalid(shown, &what, HEADER_ID_CHARS_MAX))
             }
             None => Ok(None),
         }
     };
     let metadata = &mut parsed.metadata;
-    metadata.correlation_id = id("X-Correlation-Id")?;
-    metadata.causation_id = id("X-Causation-Id")?;
-    metadata.actor = id("X-Actor")?;
-    metadata.traceparent = id("traceparent")?;
+    metadata.correlation_id = id("x-correlation-id", "X-Correlation-Id")?;
+    metadata.causation_id = id("x-causation-id", "X-Causation-Id")?;
+    metadata.actor = id("x-actor", "X-Actor")?;
+    metadata.traceparent = id("traceparent", "traceparent")?;
     if metadata.traceparent.as_deref().is_some_and(|value| !is_traceparent(value)) {
         return Err(invalid("traceparent", "of the form 00-<32 hex>-<16 hex>-<2 hex>", 55));
     }

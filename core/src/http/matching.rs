@@ -26,22 +26,20 @@ pub fn find<'a>(
     (path, segments): (&str, &'a [String]),
     method: &str,
 ) -> Result<Matched<'a>, Problem> {
-    let mut allowed: Vec<&str> = Vec::new();
+    let wanted = if method == "HEAD" { "GET" } else { method };
     let mut found: Option<Matched<'a>> = None;
-    for route in routes.iter().filter(|route| starts_alike(&route.path, path)) {
-        let Some(ids) = match_path(&route.path, segments) else { continue };
-        if route.method == method || (method == "HEAD" && route.method == "GET") {
-            // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
-            if found.as_ref().is_none_or(|best| ids.len() < best.ids.len()) {
-                found = Some(Matched { route, ids });
-            }
-        } else {
-            allowed.push(route.method);
+    for route in routes.iter().filter(|route| route.method == wanted) {
+        let Some(ids) = match_path(&route.path, (path, segments)) else { continue };
+        // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
+        if found.as_ref().is_none_or(|best| ids.len() < best.ids.len()) {
+            found = Some(Matched { route, ids });
         }
     }
     if let Some(found) = found {
         return Ok(found);
     }
+    let here = |route: &&Route| match_path(&route.path, (path, segments)).is_some();
+    let mut allowed: Vec<&str> = routes.iter().filter(here).map(|route| route.method).collect();
     if allowed.is_empty() {
         let path: String = path.chars().take(129).collect();
         let detail = format!("there is no route {path}; GET /openapi.json lists all of them");
@@ -89,7 +87,13 @@ fn starts_alike(template: &str, path: &str) -> bool {
     }
 }
 
-fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
+fn match_path<'a>(
+    template: &str,
+    (path, segments): (&str, &'a [String]),
+) -> Option<Vec<(String, &'a str)>> {
+    if !starts_alike(template, path) {
+        return None;
+    }
     let mut ids = Vec::new();
     let mut parts = template.strip_prefix('/').unwrap_or(template).split('/');
     for segment in segments {

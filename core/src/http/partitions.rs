@@ -3,7 +3,7 @@
 //! Owns the form of the answer. Refuses to know where a host keeps its names.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::answer::{self, Answer};
@@ -45,7 +45,7 @@ impl Listing {
         if let Some(last) = shown.last().filter(|_| names.len() > limit) {
             // A partition's name needs no escapes.
             let link = format!("<{}{last}>; rel=\"next\"", self.link);
-            response.headers.push(("Link".to_string(), link));
+            response.headers.push(("Link".into(), link));
         }
     }
 }

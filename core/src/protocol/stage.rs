@@ -1,5 +1,6 @@
 //! The messages of staging: one input, and what became of it.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -304,7 +305,7 @@ pub struct Response {
     /// Status code.
     pub status: u16,
     /// Headers in the order they are sent; names in their usual spelling.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body's bytes.
     #[serde(with = "super::bytes")]
     pub body: Vec<u8>,

@@ -141,7 +141,9 @@ impl InProcess {
         if request.method == "HEAD" {
             body.clear();
         }
-        Answer { status: reply.response.status, headers: reply.response.headers, body }
+        let headers = reply.response.headers;
+        let headers = headers.into_iter().map(|(name, value)| (name.into_owned(), value));
+        Answer { status: reply.response.status, headers: headers.collect(), body }
     }
 }
 

@@ -262,7 +262,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
 
     fn import_reply(&self, progress: &Progress, complete: bool) -> Reply {
         let body = taken(&self.config.partition, &progress.chain, complete);
-        let headers = alloc::vec![("Content-Type".to_string(), "application/json".to_string())];
+        let headers = alloc::vec![("Content-Type".into(), "application/json".to_string())];
         Reply::of(Response { status: 200, headers, body: String::into_bytes(body) })
     }
 }
