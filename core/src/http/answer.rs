@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::request::Parsed;
 use crate::chain::HASH_HOLE;
 use crate::errors::Problem;
+use crate::json::push_unsigned;
 use crate::protocol::consumers::SecretHole;
 use crate::protocol::{ExportFrom, Hole, ImportPart, Listing, Live, Ownership, Response};
 
@@ -64,7 +65,7 @@ impl Answer {
 
     /// 304: the caller has it.
     pub fn not_modified(version: u64) -> Self {
-        let headers = vec![("ETag".into(), format!("\"{version}\""))];
+        let headers = vec![("ETag".into(), entity_tag(version))];
         let response = Response { status: 304, headers, body: Vec::new() };
         Self::of(response)
     }
@@ -91,6 +92,12 @@ impl Answer {
     pub fn header(mut self, name: &'static str, value: String) -> Self {
         self.response.headers.push((name.into(), value));
         self
+    }
+
+    /// Adds the version that is shown.
+    #[must_use]
+    pub fn etag(self, version: u64) -> Self {
+        self.header("ETag", entity_tag(version))
     }
 
     /// Adds a header that holds a commit's hash.
@@ -128,6 +135,14 @@ impl Answer {
             None => self,
         }
     }
+}
+
+fn entity_tag(version: u64) -> String {
+    let mut tag = String::with_capacity(22);
+    tag.push('"');
+    push_unsigned(&mut tag, version);
+    tag.push('"');
+    tag
 }
 
 /// The same request with another `after`, its last parameter.

@@ -288,7 +288,7 @@ pub fn answer(
     };
     let mut answer = Answer::json(body).status(status);
     answer = answer
-        .header("ETag", format!("\"{}\"", answered.version))
+        .etag(answered.version)
         .header("Foldlog-Position", format!("{}", answered.position))
         .hash_header("Foldlog-Hash", answered.hash.as_deref(), answered.position);
     if answered.hash.is_none() {

@@ -250,7 +250,7 @@ fn answer(of: Of, (answered, generation): (&Answered, Option<u32>), repeated: Re
     let mut answer = if removed { Answer::empty() } else { Answer::json(body) };
     answer = answer
         .status(status)
-        .header("ETag", format!("\"{}\"", answered.version))
+        .etag(answered.version)
         .header("Foldlog-Position", answered.position.to_string())
         .hash_header("Foldlog-Hash", answered.hash.as_deref(), answered.position);
     if !removed {

@@ -28,8 +28,9 @@ pub fn find<'a>(
 ) -> Result<Matched<'a>, Problem> {
     let wanted = if method == "HEAD" { "GET" } else { method };
     let mut found: Option<Matched<'a>> = None;
-    for route in routes.iter().filter(|route| route.method == wanted) {
-        let Some(ids) = match_path(&route.path, (path, segments)) else { continue };
+    let alike = routes.iter().filter(|route| starts_alike(&route.path, path));
+    for route in alike.filter(|route| route.method == wanted) {
+        let Some(ids) = match_path(&route.path, segments) else { continue };
         // Of several, the one with fewer parameters is the more literal: `/events/id/{eventId}`.
         if found.as_ref().is_none_or(|best| ids.len() < best.ids.len()) {
             found = Some(Matched { route, ids });
@@ -38,7 +39,7 @@ pub fn find<'a>(
     if let Some(found) = found {
         return Ok(found);
     }
-    let here = |route: &&Route| match_path(&route.path, (path, segments)).is_some();
+    let here = |route: &&Route| match_path(&route.path, segments).is_some();
     let mut allowed: Vec<&str> = routes.iter().filter(here).map(|route| route.method).collect();
     if allowed.is_empty() {
         let path: String = path.chars().take(129).collect();
@@ -77,6 +78,11 @@ pub fn is_at(target: &str, path: &str) -> bool {
 /// Whether they are the same up to the template's first brace: most are not, and are not taken
 /// apart.
 fn starts_alike(template: &str, path: &str) -> bool {
+    // What follows the slash is enough in most cases.
+    let second = |text: &str| text.as_bytes().get(1).copied().unwrap_or_default();
+    if second(template) != second(path) && second(template) != b'{' {
+        return false;
+    }
     let (mut template, mut path) = (template.bytes(), path.bytes());
     loop {
         match (template.next(), path.next()) {
@@ -87,13 +93,7 @@ fn starts_alike(template: &str, path: &str) -> bool {
     }
 }
 
-fn match_path<'a>(
-    template: &str,
-    (path, segments): (&str, &'a [String]),
-) -> Option<Vec<(String, &'a str)>> {
-    if !starts_alike(template, path) {
-        return None;
-    }
+fn match_path<'a>(template: &str, segments: &'a [String]) -> Option<Vec<(String, &'a str)>> {
     let mut ids = Vec::new();
     let mut parts = template.strip_prefix('/').unwrap_or(template).split('/');
     for segment in segments {

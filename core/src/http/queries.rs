@@ -106,7 +106,7 @@ pub fn state(
             aggregate.show(&parsed.id, version, state, &mut reader)?
         }
     };
-    Ok(Answer::json(body).header("ETag", format!("\"{version}\"")))
+    Ok(Answer::json(body).etag(version))
 }
 
 /// `GET /snapshots/<name>/{id}`.
@@ -166,7 +166,7 @@ fn shown(
     let offset = body.len();
     body.push_str(hash);
     body.push_str("\"}}");
-    let answer = Answer::json(body).header("ETag", format!("\"{}\"", found.version));
+    let answer = Answer::json(body).etag(found.version);
     Ok(if hash == HASH_HOLE { answer.hash_at(offset, found.position) } else { answer })
 }
 

@@ -73,7 +73,14 @@ pub fn parse(
     };
     let segments = resolve(path);
     let (prefix, segments) = split_partition(&segments, partition)?;
-    let path = format!("/{}", segments.join("/"));
+    let mut path = String::with_capacity(request.target.len());
+    for segment in segments {
+        path.push('/');
+        path.push_str(segment);
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
     let matched = find(routes, (&path, segments), super::live::method_of(request))?;
     let (id, second) = path_ids(&matched)?;
     let route = matched.route;
