@@ -22,6 +22,7 @@ use core::marker::PhantomData;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::encode::onto;
 use crate::errors::{Code, Problem, Rejection};
 use crate::fields::Field;
 use crate::read::{Reader, Stop};
@@ -307,8 +308,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
             None => A::State::default(),
         };
         A::evolve(&mut state, event);
-        *out = postcard::to_extend(&state, core::mem::take(out))
-            .map_err(|e| failed("the state after", e))?;
+        *out = onto(core::mem::take(out), &state).map_err(|e| failed("the state after", e))?;
         Ok(())
     }
 

@@ -41,6 +41,7 @@ pub mod same;
 pub mod ids;
 pub mod limits;
 pub mod time;
+mod encode;
 pub mod json;
 pub mod schema;
 pub mod fields;

@@ -21,6 +21,7 @@ use super::postings::List;
 use super::refold::Wanted;
 use super::supplied::Supplied;
 use super::views::{POSTINGS, Views};
+use crate::encode::onto;
 use crate::protocol::{Answer, Query, RowKey};
 use crate::read::{KeyValue, Stop};
 use crate::same::same;
@@ -143,8 +144,7 @@ impl<'e> Access<'e> {
         value: &T,
     ) -> Result<(), Stop> {
         self.put_with(view, key, |out| {
-            postcard::to_extend(value, out)
-                .map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))
+            onto(out, value).map_err(|e| Stop::Fault(format!("a row can not be written: {e}")))
         })
     }
 

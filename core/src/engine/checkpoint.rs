@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::Engine;
 use super::open::{CHECKPOINT_VERSION, Checkpoint};
 use super::views::AHEAD;
+use crate::encode::onto;
 use crate::protocol::{Block, CheckpointPart, RowChange, View};
 
 /// Parts cross the boundary in pieces of about this size.
@@ -59,8 +60,7 @@ impl Engine {
             let (head, views) = (self.head.clone(), self.views.states().to_vec());
             let (asleep, garbage) = (self.views.asleep.clone(), self.views.garbage().to_vec());
             let checkpoint = Checkpoint { head, views, asleep, garbage };
-            let bytes = postcard::to_extend(&checkpoint, alloc::vec![CHECKPOINT_VERSION])
-                .unwrap_or_default();
+            let bytes = onto(alloc::vec![CHECKPOINT_VERSION], &checkpoint).unwrap_or_default();
             part.checkpoint = Some((self.head.position, bytes));
             self.changed = false;
         }

@@ -24,6 +24,7 @@ use super::views::{AHEAD, POSTINGS, STREAMS};
 use super::{Doing, Engine, adopt, consumers, doing, done, postings};
 use crate::commit::Event;
 use crate::decider::AnyAggregate;
+use crate::encode::onto;
 use crate::errors::{Code, Problem};
 use crate::ids;
 use crate::protocol::Quarantined;
@@ -109,7 +110,7 @@ impl Blocked {
 
     /// The row that tells it.
     pub fn row(&self) -> Result<Vec<u8>, Stop> {
-        postcard::to_extend(self, Vec::from([0])).map_err(|e| Stop::Fault(e.to_string()))
+        onto(Vec::from([0]), self).map_err(|e| Stop::Fault(e.to_string()))
     }
 }
 
@@ -197,7 +198,7 @@ impl Engine {
                 self.next_row(aggregate, before.as_ref(), record, staged, &mut out)?
             }
             None => {
-                out = postcard::to_extend(version, out).map_err(|e| Stop::Fault(e.to_string()))?;
+                out = onto(out, version).map_err(|e| Stop::Fault(e.to_string()))?;
                 None
             }
         };
@@ -314,7 +315,7 @@ impl Engine {
             Some(StreamRow::State(_, state)) => Some(*state),
             None => None,
         };
-        *out = postcard::to_extend(&record.event.version, core::mem::take(out))
+        *out = onto(core::mem::take(out), &record.event.version)
             .map_err(|e| Stop::Fault(e.to_string()))?;
         let start = out.len();
         let evolved = match self.trapped(Quarantined::Stream, record.position) {

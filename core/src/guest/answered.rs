@@ -7,10 +7,10 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::Deserialize;
 
+use crate::encode::onto;
 use crate::engine::Engine;
 use crate::http::Answer;
 use crate::protocol::{Kind, Outcome, Refusal, RefusalReason, StageStep, Status};
@@ -29,27 +29,6 @@ pub(super) fn decode<'de, T: Deserialize<'de>>(message: &'de [u8]) -> Result<T, 
         .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
 }
 
-/// Bytes that a message is added to. postcard's own takes a call for each byte.
-struct Onto(Vec<u8>);
-
-impl Flavor for Onto {
-    type Output = Vec<u8>;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<Vec<u8>> {
-        Ok(self.0)
-    }
-}
-
 pub(super) fn encode<T: Serialize>(answer: &T) -> Answered {
     encode_in(ANSWER_BYTES_USUAL, answer)
 }
@@ -58,13 +37,12 @@ pub(super) fn encode<T: Serialize>(answer: &T) -> Answered {
 fn encode_in<T: Serialize>(room: usize, answer: &T) -> Answered {
     let mut bytes = Vec::with_capacity(room);
     bytes.push(Status::Ok as u8);
-    postcard::serialize_with_flavor(answer, Onto(bytes))
+    onto(bytes, answer)
         .map_err(|e| Refusal { reason: RefusalReason::Malformed, detail: e.to_string() })
 }
 
 pub(super) fn refused(refusal: &Refusal) -> Vec<u8> {
-    let bytes = Onto(vec![Status::Refused as u8]);
-    postcard::serialize_with_flavor(refusal, bytes).unwrap_or_default()
+    onto(vec![Status::Refused as u8], refusal).unwrap_or_default()
 }
 
 pub(super) fn done(outcome: Outcome) -> Answered {
