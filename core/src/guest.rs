@@ -24,7 +24,7 @@ use dispatch::of_consumers;
 use fold::{Folding, Slicing};
 
 use crate::chain::FORMAT_VERSION;
-use crate::engine::{Engine, Missing, Proposal, Refold, Supplied};
+use crate::engine::{Engine, Missing, Proposal, Refold, Supplied, Warming};
 use crate::errors::{Code, Problem};
 use crate::http::{self, Answer, Handled, Parsed, Route};
 use crate::limits::{STAGE_READ_BYTES_MAX, STAGE_ROUNDS_MAX};
@@ -53,6 +53,7 @@ struct Opened {
     rebuild: Option<usize>,
     /// Nothing is staged before the fold has come this far.
     stored_head: u64,
+    warming: Warming,
 }
 
 /// What the next `supply` goes to.
@@ -190,6 +191,7 @@ impl Guest {
                     proposal: None,
                     rebuild: None,
                     stored_head: open.head,
+                    warming: Warming::default(),
                 });
                 encode(&opened)
             }
@@ -325,6 +327,7 @@ impl Opened {
             UnderWay::Fold(mut folding) => {
                 let asked = core::mem::take(&mut folding.asked);
                 self.engine.supply(&mut folding.supplied, asked, answers);
+                self.engine.warm(&mut self.warming, &mut folding.supplied);
                 self.continue_fold(folding)
             }
             UnderWay::Slice(mut slicing) => {

@@ -301,6 +301,11 @@ impl Cache {
         (view, appended)
     }
 
+    /// Whether rows that are not asked for yet may be taken in.
+    pub const fn has_room(&self) -> bool {
+        self.clean_bytes <= self.bytes_max / 4
+    }
+
     /// Whether changed rows fill their half.
     pub const fn is_full(&self) -> bool {
         self.changed_bytes > self.bytes_max / 2

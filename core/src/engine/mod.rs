@@ -43,6 +43,7 @@ mod streams;
 mod supplied;
 mod views;
 mod wake;
+mod warm;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -73,9 +74,10 @@ pub use streams::{Blocked, StreamRow, typed_state};
 pub use supplied::Supplied;
 pub use views::ViewState;
 pub use wake::{Wake, Woken};
+pub use warm::Warming;
 
 use crate::commit::Commit;
-use crate::protocol::{Quarantine, Quarantined};
+use crate::protocol::{Answer, Quarantine, Quarantined, Query};
 use crate::registry::Registry;
 use crate::time::Time;
 use cache::Cache;
@@ -326,21 +328,12 @@ impl Engine {
     }
 
     /// Whether these are answers to these queries.
-    pub fn answers_fit(
-        &self,
-        queries: &[crate::protocol::Query],
-        answers: &[crate::protocol::Answer],
-    ) -> bool {
+    pub fn answers_fit(&self, queries: &[Query], answers: &[Answer]) -> bool {
         Supplied::fits(&self.views, queries, answers)
     }
 
     /// Takes answers in that fit their queries.
-    pub fn supply(
-        &mut self,
-        supplied: &mut Supplied,
-        queries: Vec<crate::protocol::Query>,
-        answers: Vec<crate::protocol::Answer>,
-    ) {
+    pub fn supply(&mut self, supplied: &mut Supplied, queries: Vec<Query>, answers: Vec<Answer>) {
         supplied.take(&mut self.cache, &self.views, queries, answers);
     }
 

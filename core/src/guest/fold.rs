@@ -95,7 +95,9 @@ impl Opened {
                     folding.supplied.forget();
                 }
                 Err(FoldStop::Corrupt(detail)) => return refuse(RefusalReason::Corrupt, detail),
-                Err(FoldStop::Need(queries)) => {
+                Err(FoldStop::Need(mut queries)) => {
+                    let left = self.stored_head.saturating_sub(self.engine.head().position);
+                    self.warming.missed(&mut queries, left);
                     folding.asked.clone_from(&queries);
                     self.under_way = UnderWay::Fold(folding);
                     return encode(&FoldStep::Need(queries));

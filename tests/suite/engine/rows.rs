@@ -1,12 +1,13 @@
 //! Law 2: rows are the fold of the log. Delete them, fold again: the same bytes, the checkpoint
 //! row included, whatever the cache, the checkpoints and the faults on the way.
 
-use foldlog_core::driver::{MemoryStore, Store, StoreError, Tail, Write};
+use foldlog_core::driver::{MemoryStore, OwnedRequest, Store, StoreError, Tail, Write};
 use foldlog_core::protocol::{Answer, Query};
 
+use super::counting::Counting;
 use super::kit::{
-    self, Bank, Random, Setup, assert_rows_are_the_fold, assert_same_rows, close, deposit, get,
-    keyed, open_account, withdraw,
+    self, Bank, Random, Setup, assert_rows_are_the_fold, assert_same_rows, close, deposit, done,
+    get, keyed, open_account, withdraw,
 };
 
 /// A life of many accounts: every command, rejections, keys, correlation ids, batches.
@@ -138,4 +139,31 @@ fn a_corrupt_row_costs_the_rows_and_nothing_else() {
         reads += 7;
     }
     assert!(found > 10, "reads were tried: {found}");
+}
+
+/// After a kill all rows are cold: those of a long tail are read by the page, not one by one.
+#[test]
+fn a_long_tail_asks_for_its_rows_at_once() {
+    const ACCOUNTS: usize = 1_500;
+    let setup = Setup::default();
+    let mut bank = setup.open(Counting::default());
+    let all = |bank: &mut Bank<Counting>, request: &dyn Fn(&str) -> OwnedRequest| {
+        for first in (0..ACCOUNTS).step_by(100) {
+            let batch = (first..first + 100).map(|n| request(&format!("acc-{n}"))).collect();
+            assert!(bank.run(batch).iter().all(|reply| reply.response.status < 300));
+        }
+    };
+    all(&mut bank, &|id| open_account(id, 0));
+    bank.checkpoint().expect("a checkpoint is stored");
+    for _ in 0..3 {
+        all(&mut bank, &|id| deposit(id, 1));
+    }
+    let stored = bank.store().store.clone();
+    let mut bank = setup.open(Counting { store: stored, ..Counting::default() });
+    done(&mut bank, get("/log/head"));
+    let (rounds, rows) = (bank.store().rounds, bank.store().rows);
+    assert!(rounds < ACCOUNTS / 3, "{rounds} rounds for {ACCOUNTS} accounts");
+    assert!(rows <= 6 * ACCOUNTS, "{rows} rows of {ACCOUNTS} accounts");
+    bank.checkpoint().expect("a checkpoint is stored");
+    assert_rows_are_the_fold(&bank.store().store, &setup, "after a long tail");
 }
