@@ -16,14 +16,40 @@ use crate::time::Time;
 /// A commit's line, and the last position that it holds.
 pub(super) type Found = (String, u64);
 
-/// The commit of a block that holds a position.
-pub(super) fn in_block(block: Option<&StoredBlock>, position: u64) -> Result<Found, StoreError> {
+/// The commit of a block that holds a position. `next` is where the line behind the one starts that
+/// was found last: positions are asked for in order as a rule, and so it is looked at first.
+pub(super) fn in_block(
+    block: Option<&StoredBlock>,
+    position: u64,
+    next: &mut usize,
+) -> Result<Found, StoreError> {
     let block = block.filter(|block| (block.first..=block.last).contains(&position));
     let found = block.and_then(|block| {
-        let (line, next) = chain::line_and_next(&block.body, position)?;
-        Some((line.to_string(), next.map_or(block.last, |next| next.saturating_sub(1))))
+        let text = chain::inner(&block.body);
+        if let Some((line, last)) = line_at(block, text.get(*next..).unwrap_or_default(), position)
+        {
+            *next = next.saturating_add(line.len()).saturating_add(",\n".len());
+            return Some((line.to_string(), last));
+        }
+        let (line, following) = chain::line_and_next(&block.body, position)?;
+        let start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+        *next = start.saturating_add(line.len()).saturating_add(",\n".len());
+        Some((line.to_string(), following.map_or(block.last, |next| next.saturating_sub(1))))
     });
     found.ok_or_else(|| missing(position))
+}
+
+/// The line that a text begins with, and the last position that it holds, if this one is among them.
+fn line_at<'a>(block: &StoredBlock, text: &'a str, position: u64) -> Option<(&'a str, u64)> {
+    let (line, behind) = text.split_once('\n').unwrap_or((text, ""));
+    let first = chain::position(line)?;
+    // A damaged line behind it tells nothing.
+    let last = match behind {
+        "" => block.last,
+        behind => chain::position(behind)?.saturating_sub(1),
+    };
+    let holds = (first..=last).contains(&position);
+    holds.then(|| (line.strip_suffix(',').unwrap_or(line), last))
 }
 
 /// Their lines, in the order asked; see [`Query::Commits`](crate::protocol::Query::Commits).

@@ -43,7 +43,7 @@ impl MemoryStore {
 
     fn find(&self, position: u64) -> Result<Found, StoreError> {
         let block = self.log.range(1..=position).next_back();
-        in_block(block.map(|(_, block)| block), position)
+        in_block(block.map(|(_, block)| block), position, &mut 0)
     }
 
     fn answer(&self, query: &Query) -> Result<Answer, StoreError> {

@@ -140,12 +140,12 @@ impl<C: Sqlite> SqlStore<C> {
 
     /// Finds commits by positions, which often share a block: it is read once for a run of them.
     fn finder(&mut self) -> impl FnMut(u64) -> Result<Found, StoreError> {
-        let mut block: Option<StoredBlock> = None;
+        let (mut block, mut next): (Option<StoredBlock>, _) = (None, 0);
         move |position| {
             if !block.as_ref().is_some_and(|b| (b.first..=b.last).contains(&position)) {
-                block = self.block(BLOCK_OF, position)?;
+                (block, next) = (self.block(BLOCK_OF, position)?, 0);
             }
-            in_block(block.as_ref(), position)
+            in_block(block.as_ref(), position, &mut next)
         }
     }
 

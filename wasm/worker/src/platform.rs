@@ -7,7 +7,7 @@
 //! fresh instance of it.
 
 use foldlog_core::json::push_string;
-use js_sys::{Array, Promise};
+use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
@@ -44,6 +44,13 @@ extern "C" {
     pub type RawRows;
     #[wasm_bindgen(method, catch, js_name = toArray)]
     pub fn to_array(this: &RawRows) -> Result<Array, JsValue>;
+
+    /// Texts as bytes of UTF-8, in one piece: glue that is made takes a call for each.
+    pub type TextEncoder;
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> TextEncoder;
+    #[wasm_bindgen(method)]
+    pub fn encode(this: &TextEncoder, text: &JsValue) -> Uint8Array;
 
     /// `ctx.storage.kv`: synchronous, in the same database and transaction as SQL.
     pub type Kv;

@@ -14,7 +14,7 @@ use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
-use crate::platform::{Sql, Storage, log_error, message_of, now_ms};
+use crate::platform::{Sql, Storage, TextEncoder, log_error, message_of, now_ms};
 use crate::secret;
 
 /// Bytes of one row. The local runtime would take more than production does.
@@ -28,6 +28,7 @@ pub const OWNER_KEY: &str = "owner";
 pub struct Connection {
     storage: Storage,
     sql: Sql,
+    text: TextEncoder,
     /// When the alarm is set to go off, as far as is known.
     alarm_ms: Option<f64>,
     idle_ms: f64,
@@ -48,9 +49,9 @@ impl Connection {
         alarm_ms: Option<f64>,
         secret: Option<Secret>,
     ) -> Self {
-        let sql = storage.sql();
+        let (sql, text) = (storage.sql(), TextEncoder::new());
         let (last_write_ms, resting, failed) = (0.0, false, false);
-        Self { storage, sql, alarm_ms, idle_ms, secret, last_write_ms, resting, failed }
+        Self { storage, sql, text, alarm_ms, idle_ms, secret, last_write_ms, resting, failed }
     }
 
     /// Whether a write failed: the object has to start anew from what is stored.
@@ -114,7 +115,9 @@ impl Sqlite for Connection {
         values: &[SqlValue],
     ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         let rows = self.run(sql, values)?;
-        rows.iter().map(|row| row.unchecked_into::<Array>().iter().map(read).collect()).collect()
+        let columns = |row: JsValue| row.unchecked_into::<Array>();
+        let read = |value| read(&self.text, value);
+        rows.iter().map(|row| columns(row).iter().map(read).collect()).collect()
     }
 
     fn own(&mut self, incarnation: &[u8; 16]) -> Result<(), SqlError> {
@@ -195,7 +198,7 @@ fn exact(number: i64) -> Result<f64, SqlError> {
     clippy::cast_possible_truncation,
     reason = "the cast saturates, and the bound was checked"
 )]
-fn read(value: JsValue) -> Result<SqlValue, SqlError> {
+fn read(text: &TextEncoder, value: JsValue) -> Result<SqlValue, SqlError> {
     if value.is_null() {
         return Ok(SqlValue::Null);
     }
@@ -206,7 +209,9 @@ fn read(value: JsValue) -> Result<SqlValue, SqlError> {
         }
         return Err(SqlError::Failed(format!("{number} is no integer that passed unharmed")));
     }
-    if let Some(text) = value.as_string() {
+    if value.is_string() {
+        let bytes = text.encode(&value).to_vec();
+        let text = String::from_utf8(bytes).map_err(|e| SqlError::Failed(e.to_string()))?;
         return Ok(SqlValue::Text(text));
     }
     match value.dyn_into::<ArrayBuffer>() {
