@@ -31,6 +31,16 @@ pub(super) const BLOCK_OF: &str = "SELECT first_position, last_position, body FR
      WHERE first_position <= ? AND first_position > 0 ORDER BY first_position DESC LIMIT 1";
 pub(super) const NEXT_BLOCK: &str = "SELECT first_position, last_position, body FROM log \
      WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT 1";
+/// How long the blocks beyond a position are, and the blocks themselves: so many of them.
+pub(super) const SIZES_AFTER: &str = "SELECT CAST(octet_length(body) AS BIGINT) FROM log \
+     WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT ?";
+pub(super) const BLOCKS_AFTER: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position > ? AND first_position > 0 ORDER BY first_position LIMIT ?";
+/// The same downwards.
+pub(super) const SIZES_BEFORE: &str = "SELECT CAST(octet_length(body) AS BIGINT) FROM log \
+     WHERE first_position < ? AND first_position > 0 ORDER BY first_position DESC LIMIT ?";
+pub(super) const BLOCKS_BEFORE: &str = "SELECT first_position, last_position, body FROM log \
+     WHERE first_position < ? AND first_position > 0 ORDER BY first_position DESC LIMIT ?";
 /// Stores a block: first and last position, body. A host may store it in a way of its own.
 pub const ADD_BLOCK: &str =
     "INSERT INTO log (first_position, last_position, body) VALUES (?, ?, ?)";

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a value in `rows` ends in the CRC-32C of (view, generation, key, value).
 
+mod blocks;
 mod write;
 
 use alloc::format;
@@ -14,7 +15,7 @@ use alloc::vec::Vec;
 
 use super::connection::{SqlError, SqlValue, Sqlite};
 use super::leftovers::{cut, import_key, store_progress};
-use super::lines::{Found, in_block, lines_of, times_of};
+use super::lines::{lines_of, times_of};
 use super::schema::*;
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
@@ -126,73 +127,6 @@ impl<C: Sqlite> SqlStore<C> {
             Ok(row) => Ok(row.map(|row| Progress::of_row(Some(&row)))),
             Err(StoreError::CorruptRow { .. }) => Ok(Some(Progress::of_row(None))),
             Err(error) => Err(error),
-        }
-    }
-
-    fn block(
-        &mut self,
-        sql: &'static str,
-        position: u64,
-    ) -> Result<Option<StoredBlock>, StoreError> {
-        let rows = self.log(sql, &[integer(position)], position)?;
-        rows.into_iter().next().map(stored_block).transpose()
-    }
-
-    /// Finds commits by positions, which often share a block: it is read once for a run of them.
-    fn finder(&mut self) -> impl FnMut(u64) -> Result<Found, StoreError> {
-        let (mut block, mut next): (Option<StoredBlock>, _) = (None, 0);
-        move |position| {
-            if !block.as_ref().is_some_and(|b| (b.first..=b.last).contains(&position)) {
-                (block, next) = (self.block(BLOCK_OF, position)?, 0);
-            }
-            in_block(block.as_ref(), position, &mut next)
-        }
-    }
-
-    fn commits_after(
-        &mut self,
-        after: u64,
-        limit: u32,
-        descending: bool,
-    ) -> Result<Vec<String>, StoreError> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut found: Vec<String> = Vec::new();
-        let (mut at, mut bytes) = (after, 0_usize);
-        // Ascending starts within the block that holds `after`, descending with the one below.
-        let mut block = if descending { None } else { self.block(BLOCK_OF, after)? };
-        loop {
-            if let Some(block) = &block {
-                let within = |line: &&str| {
-                    chain::position(line)
-                        .is_none_or(|p| if descending { p < after } else { p > after })
-                };
-                let mut take = |line: &str| {
-                    let room = found.len() < limit
-                        && (found.is_empty() || bytes < crate::limits::PAGE_BYTES_MAX);
-                    if room {
-                        bytes = bytes.saturating_add(line.len());
-                        found.push(line.to_string());
-                    }
-                    room
-                };
-                let more = if descending {
-                    chain::lines(&block.body).rev().filter(within).all(&mut take)
-                } else {
-                    chain::lines(&block.body).filter(within).all(&mut take)
-                };
-                if !more {
-                    return Ok(found);
-                }
-                at = if descending { block.first } else { block.last };
-            }
-            block = match descending {
-                true if at <= 1 => None,
-                true => self.block(BLOCK_OF, at.saturating_sub(1))?,
-                false => self.block(NEXT_BLOCK, at)?,
-            };
-            if block.is_none() {
-                return Ok(found);
-            }
         }
     }
 

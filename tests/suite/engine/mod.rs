@@ -7,6 +7,7 @@
 mod crash;
 mod archives;
 mod consumers;
+mod blocks;
 mod counting;
 mod effects;
 mod faults;

@@ -23,6 +23,8 @@ pub struct Memory {
     fails_in: u64,
     /// As a damaged page does.
     corrupt: bool,
+    /// Statements that read.
+    pub queries: u64,
 }
 
 fn failed(error: &rusqlite::Error) -> SqlError {
@@ -48,7 +50,13 @@ impl Memory {
             connection: Connection::open_in_memory().expect("SQLite opens"),
             fails_in: 0,
             corrupt: false,
+            queries: 0,
         }
+    }
+
+    /// Changes what is stored behind the store's back.
+    pub fn damage(&mut self, sql: &str) {
+        self.connection.execute_batch(sql).expect("damages");
     }
 
     fn step(&mut self) -> Result<(), SqlError> {
@@ -77,6 +85,7 @@ impl Sqlite for Memory {
         sql: &'static str,
         values: &[SqlValue],
     ) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+        self.queries += 1;
         let mut statement = self.connection.prepare_cached(sql).map_err(|e| failed(&e))?;
         let columns = statement.column_count();
         let rows = statement.query_map(params_from_iter(values.iter().map(Bound)), |row| {
@@ -264,7 +273,7 @@ fn a_row_that_was_changed_or_moved_is_corrupt_and_never_absent() {
         let mut sql = SqlStore::new(Memory::new());
         let rows = vec![(view("a", 1), vec![(vec![10], Some(vec![1, 2, 3, 4, 5]))])];
         sql.write(&Write { rows, ..Write::default() }).expect("writes");
-        sql.connection().connection.execute_batch(damage).expect("damages");
+        sql.connection().damage(damage);
         for (name, generation, key) in [("a", 1, 10), ("a", 1, 11), ("a", 2, 10), ("b", 1, 10)] {
             let view = view(name, generation);
             let row = Query::Row(RowKey { view: view.clone(), key: vec![key] });
