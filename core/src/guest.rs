@@ -326,6 +326,7 @@ impl Opened {
             }
             UnderWay::Fold(mut folding) => {
                 let asked = core::mem::take(&mut folding.asked);
+                self.warming.found(&asked, &answers);
                 self.engine.supply(&mut folding.supplied, asked, answers);
                 self.engine.warm(&mut self.warming, &mut folding.supplied);
                 self.continue_fold(folding)

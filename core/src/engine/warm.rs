@@ -18,16 +18,23 @@ use crate::protocol::{Answer, Query, RowKey, View};
 const MISSED_MIN: u32 = 128;
 /// So many events are left to fold, or it does not pay.
 const LEFT_MIN: u64 = 2_000;
-/// Rows of the first page; the size of its rows says how many the next one has.
-const FIRST_ROWS: u32 = 16;
-const ROWS_MAX: u32 = 1_000;
-const PAGE_BYTES: usize = 128 << 10;
+/// A page has no more rows than fit into so many bytes if all are as long as the longest so far,
+/// of those that were missed as well; nor more than so many. A store does not count bytes.
+const PAGE_BYTES: usize = 256 << 10;
+const ROWS_MAX: usize = 64;
 
 /// What was missed, and the view that is read.
 #[derive(Debug, Default)]
 pub struct Warming {
-    missed: BTreeMap<View, u32>,
+    missed: BTreeMap<View, Missed>,
     page: Option<Page>,
+}
+
+/// Rows of a view that were asked for one by one.
+#[derive(Debug, Default)]
+struct Missed {
+    count: u32,
+    longest: usize,
 }
 
 /// Where the next page starts.
@@ -35,7 +42,7 @@ pub struct Warming {
 struct Page {
     view: View,
     after_key: Vec<u8>,
-    limit: u32,
+    longest: usize,
     /// Rows that are read at most: as many as there are events to fold.
     left: u64,
 }
@@ -43,7 +50,12 @@ struct Page {
 impl Page {
     fn query(&self) -> Query {
         let (view, after_key) = (self.view.clone(), self.after_key.clone());
-        Query::Rows { view, after_key, prefix: Vec::new(), limit: self.limit }
+        Query::Rows { view, after_key, prefix: Vec::new(), limit: self.limit() }
+    }
+
+    fn limit(&self) -> u32 {
+        let fit = PAGE_BYTES.checked_div(self.longest).unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
+        u32::try_from(fit).unwrap_or(1)
     }
 }
 
@@ -56,36 +68,43 @@ impl Warming {
                 Some(missed) => missed,
                 None => self.missed.entry(view.clone()).or_default(),
             };
-            if *missed < MISSED_MIN {
-                *missed = missed.saturating_add(1);
-            } else if *missed == MISSED_MIN && self.page.is_none() && left >= LEFT_MIN {
+            if missed.count < MISSED_MIN {
+                missed.count = missed.count.saturating_add(1);
+            } else if missed.count == MISSED_MIN && self.page.is_none() && left >= LEFT_MIN {
                 // Once: what is missed after that is not stored, or there is too much of it.
-                *missed = u32::MAX;
-                let (view, after_key) = (view.clone(), Vec::new());
-                self.page = Some(Page { view, after_key, limit: FIRST_ROWS, left });
+                missed.count = u32::MAX;
+                let (view, after_key, longest) = (view.clone(), Vec::new(), missed.longest);
+                self.page = Some(Page { view, after_key, longest, left });
             }
         }
         queries.extend(self.page.as_ref().map(Page::query));
+    }
+
+    /// Notes how long the rows are that were missed.
+    pub fn found(&mut self, queries: &[Query], answers: &[Answer]) {
+        for (query, answer) in queries.iter().zip(answers) {
+            let (Query::Row(key), Answer::Row(Some(value))) = (query, answer) else { continue };
+            let Some(missed) = self.missed.get_mut(&key.view) else { continue };
+            missed.longest = missed.longest.max(key.key.len().saturating_add(value.len()));
+        }
     }
 }
 
 impl Engine {
     /// Takes a page in that was asked for, if it was.
     pub fn warm(&mut self, warming: &mut Warming, supplied: &mut Supplied) {
+        let Some(query) = warming.page.as_ref().map(Page::query) else { return };
+        let Some(Answer::Rows(rows)) = supplied.others.remove(&query) else { return };
         let Some(mut page) = warming.page.take() else { return };
-        let Some(Answer::Rows(rows)) = supplied.others.remove(&page.query()) else { return };
         let Some(view) = self.views.find(&page.view) else { return };
         let Some((last, _)) = rows.last() else { return };
-        let (read, whole) = (rows.len(), rows.len() >= page.limit as usize);
+        let whole = rows.len() >= page.limit() as usize;
         page.after_key.clone_from(last);
-        let mut bytes = 0_usize;
+        page.left = page.left.saturating_sub(rows.len() as u64);
         for (key, value) in rows {
-            bytes = bytes.saturating_add(key.len()).saturating_add(value.len());
+            page.longest = page.longest.max(key.len().saturating_add(value.len()));
             self.cache.learn(KeyRef { view, bytes: &key }, Some(value));
         }
-        page.left = page.left.saturating_sub(read as u64);
-        let of_that_size = PAGE_BYTES.saturating_mul(read).checked_div(bytes).unwrap_or(read);
-        page.limit = u32::try_from(of_that_size).map_or(ROWS_MAX, |rows| rows.clamp(1, ROWS_MAX));
         if whole && page.left > 0 && self.cache.has_room() {
             warming.page = Some(page);
         }

@@ -80,7 +80,11 @@ impl<C: Sqlite> SqlStore<C> {
             *ahead = Ahead { descending, ..Ahead::default() };
         }
         let beyond = if descending { last.first } else { last.last };
-        if ahead.run.is_empty() && beyond.abs_diff(position) <= CLOSE {
+        if ahead.run.is_empty() {
+            if beyond.abs_diff(position) > CLOSE {
+                ahead.most = RUN_BLOCKS_FIRST;
+                return self.block(BLOCK_OF, position);
+            }
             ahead.run = self.run(beyond, descending, ahead.most);
             ahead.most = ahead.most.saturating_mul(2).min(RUN_BLOCKS_MAX);
         }
@@ -134,12 +138,11 @@ impl<C: Sqlite> SqlStore<C> {
             }
             if ahead.is_empty() {
                 // As many as it takes, if they hold as much as this one did.
-                let of_one = found.len().saturating_sub(before).max(1);
-                let wanted = limit.saturating_sub(found.len()).div_ceil(of_one) as u64;
-                ahead = if wanted > 2 && block.is_some() {
-                    self.run(at, descending, wanted)
-                } else {
-                    VecDeque::new()
+                let of_one = found.len().saturating_sub(before);
+                let wanted = limit.saturating_sub(found.len()).checked_div(of_one);
+                ahead = match wanted {
+                    Some(wanted) if wanted > 1 => self.run(at, descending, wanted as u64),
+                    _ => VecDeque::new(),
                 };
             }
             block = match ahead.pop_front() {
@@ -177,6 +180,15 @@ impl<C: Sqlite> SqlStore<C> {
         }
         // What is damaged is told when it is its turn, by whoever reads it alone.
         let rows = self.log(blocks, &[from, integer(count)], beyond).unwrap_or_default();
-        rows.into_iter().map_while(|row| stored_block(row).ok()).collect()
+        let mut edge = beyond;
+        let follows = |block: &StoredBlock| {
+            let (near, far) = match descending {
+                true => (block.last.checked_add(1), block.first),
+                false => (block.first.checked_sub(1), block.last),
+            };
+            near == Some(core::mem::replace(&mut edge, far))
+        };
+        let blocks = rows.into_iter().map_while(|row| stored_block(row).ok());
+        blocks.take_while(follows).collect()
     }
 }
