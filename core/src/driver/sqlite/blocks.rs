@@ -20,7 +20,7 @@ use crate::limits::PAGE_BYTES_MAX;
 /// At most so many are read at once, and so many bytes of them unless the first has more.
 const RUN_BLOCKS_MAX: u64 = 64;
 const RUN_BYTES_MAX: u64 = 256 << 10;
-/// Of positions that are asked for one by one, the first run; each that was used doubles the next.
+/// The first run for positions that are asked for one by one; each doubles, a jump begins anew.
 const RUN_BLOCKS_FIRST: u64 = 2;
 /// Positions that lie closer together are looked for in the blocks that follow.
 const CLOSE: u64 = 4;
