@@ -4,13 +4,13 @@
 //! since the last checkpoint. Refuses to know what rows mean.
 //!
 //! Invariants: changed rows are never evicted, and stay below half of the bound because the engine
-//! asks for a checkpoint then; clean ones are evicted between inputs only, so a slot found while an
-//! input is under way stays where it is.
+//! asks for a checkpoint then; clean ones have what is left of it, and are evicted between inputs
+//! only, so a slot found while an input is under way stays where it is.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::hash::{BuildHasher, Hasher};
 use core::mem;
 
@@ -113,8 +113,8 @@ struct Slot {
     view: ViewId,
     /// Changed since the last checkpoint.
     changed: bool,
-    /// Evicted next, unless it is used again before.
-    old: bool,
+    /// Asked for since it was stored, or since eviction last passed by.
+    used: Cell<bool>,
 }
 
 impl Slot {
@@ -138,6 +138,8 @@ pub struct Cache {
     changed_bytes: usize,
     clean_bytes: usize,
     bytes_max: usize,
+    /// The place that eviction looks at next.
+    hand: usize,
     hasher: FixedState,
     /// Noted by whoever looks, which changes nothing that is told.
     pub(super) gaps: RefCell<Gaps>,
@@ -161,6 +163,7 @@ impl Cache {
             changed_bytes: 0,
             clean_bytes: 0,
             bytes_max,
+            hand: 0,
             hasher: FixedState::with_seed(seed),
             gaps: RefCell::default(),
         }
@@ -179,7 +182,11 @@ impl Cache {
         let same = |id: &SlotId| {
             self.slot(*id).is_some_and(|s| s.view == key.view && same(s.key.get(), key.bytes))
         };
-        self.table.find(hash_of(&self.hasher, key), same).copied()
+        let id = self.table.find(hash_of(&self.hasher, key), same).copied()?;
+        if let Some(slot) = self.slot(id) {
+            slot.used.set(true);
+        }
+        Some(id)
     }
 
     /// The row in a slot.
@@ -188,7 +195,8 @@ impl Cache {
     }
 
     fn insert(&mut self, key: KeyRef<'_>, row: Row, changed: bool) -> SlotId {
-        let slot = Slot { key: KeyBytes::new(key.bytes), row, view: key.view, changed, old: false };
+        let used = Cell::new(false);
+        let slot = Slot { key: KeyBytes::new(key.bytes), row, view: key.view, changed, used };
         let cost = slot.cost();
         let bytes = if changed { &mut self.changed_bytes } else { &mut self.clean_bytes };
         *bytes = bytes.saturating_add(cost);
@@ -333,7 +341,7 @@ impl Cache {
             let Some(slot) = self.slot_mut(id) else { continue };
             let bytes = slot.cost();
             slot.changed = false;
-            slot.old = false;
+            slot.used.set(false);
             let value = slot.row.to_value();
             taken = taken.saturating_add(bytes);
             self.changed_bytes = self.changed_bytes.saturating_sub(bytes);
@@ -350,50 +358,46 @@ impl Cache {
     /// Forgets all rows of a view, changed ones too.
     pub fn forget(&mut self, view: ViewId) {
         for at in 0..self.slots.len() {
-            let Some(place) = self.slots.get_mut(at) else { break };
-            let Some(slot) = place.as_ref().filter(|slot| slot.view == view) else { continue };
-            let (cost, key) = (slot.cost(), KeyRef { view, bytes: slot.key.get() });
-            let Ok(id) = SlotId::try_from(at) else { continue };
-            if let Ok(entry) =
-                self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id)
-            {
-                entry.remove();
+            if self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| slot.view == view) {
+                self.forget_slot(at);
             }
-            let bytes = if slot.changed {
-                self.order.remove(&InOrder(view, Box::from(key.bytes)));
-                &mut self.changed_bytes
-            } else {
-                &mut self.clean_bytes
-            };
-            *bytes = bytes.saturating_sub(cost);
-            *place = None;
-            self.free.push(id);
         }
     }
 
-    /// Frees room, between inputs: clean rows that were not changed since the last time go first.
+    /// Frees room, between inputs, until clean rows have no more than changed ones leave them: a
+    /// hand goes around, passes what was asked for since it last came by, and takes the others.
     pub fn evict(&mut self) {
-        if self.clean_bytes <= self.bytes_max / 2 {
-            return;
-        }
-        let everything = self.clean_bytes > self.bytes_max;
-        for at in 0..self.slots.len() {
-            let Some(place) = self.slots.get_mut(at) else { break };
-            let Some(slot) = place.as_mut().filter(|slot| !slot.changed) else { continue };
-            if !slot.old && !everything {
-                slot.old = true;
-                continue;
+        let room = self.bytes_max.saturating_sub(self.changed_bytes);
+        // The second time around nothing is passed.
+        let mut left = self.slots.len().saturating_mul(2);
+        while self.clean_bytes > room && left > 0 {
+            left = left.saturating_sub(1);
+            let at = self.hand;
+            self.hand =
+                if at.saturating_add(1) < self.slots.len() { at.saturating_add(1) } else { 0 };
+            let Some(slot) = self.slots.get(at).and_then(Option::as_ref) else { continue };
+            if !slot.changed && !slot.used.replace(false) {
+                self.forget_slot(at);
             }
-            let (cost, key) = (slot.cost(), KeyRef { view: slot.view, bytes: slot.key.get() });
-            let Ok(id) = SlotId::try_from(at) else { continue };
-            if let Ok(entry) =
-                self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id)
-            {
-                entry.remove();
-            }
-            *place = None;
-            self.free.push(id);
-            self.clean_bytes = self.clean_bytes.saturating_sub(cost);
         }
+    }
+
+    /// Forgets the row at a place of the slots.
+    fn forget_slot(&mut self, at: usize) {
+        let Some(place) = self.slots.get_mut(at) else { return };
+        let (Some(slot), Ok(id)) = (place.take(), SlotId::try_from(at)) else { return };
+        let (cost, key) = (slot.cost(), KeyRef { view: slot.view, bytes: slot.key.get() });
+        let found = self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id);
+        if let Ok(entry) = found {
+            entry.remove();
+        }
+        let bytes = if slot.changed {
+            self.order.remove(&InOrder(slot.view, Box::from(key.bytes)));
+            &mut self.changed_bytes
+        } else {
+            &mut self.clean_bytes
+        };
+        *bytes = bytes.saturating_sub(cost);
+        self.free.push(id);
     }
 }
