@@ -117,6 +117,22 @@ impl Connection {
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }
 
+    /// Counts a transaction, and sees to what a failed one left.
+    fn ended(&mut self, result: Result<(), SqlError>) -> Result<(), SqlError> {
+        self.metrics.transactions.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = &result {
+            // A full disk writes nothing of the commit's last frame, and a damaged page stops a
+            // statement, so the old state stands as soon as it is rolled back, and reads go on.
+            // After any other failure it is not known what is on disk before the file was opened
+            // again.
+            let stands = !matches!(error, SqlError::Failed(_)) && self.roll_back();
+            if !stands {
+                self.fail();
+            }
+        }
+        result
+    }
+
     /// The connection to write to, with the file made if need be.
     fn writable(&mut self) -> Result<(), SqlError> {
         if self.raw()?.is_none() {
@@ -157,18 +173,13 @@ impl Sqlite for Connection {
             body(self)?;
             self.control("COMMIT")
         });
-        self.metrics.transactions.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = &result {
-            // A full disk writes nothing of the commit's last frame, and a damaged page stops a
-            // statement, so the old state stands as soon as it is rolled back, and reads go on.
-            // After any other failure it is not known what is on disk before the file was opened
-            // again.
-            let stands = !matches!(error, SqlError::Failed(_)) && self.roll_back();
-            if !stands {
-                self.fail();
-            }
-        }
-        result
+        self.ended(result)
+    }
+
+    fn alone(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
+        // Outside of a transaction a statement is one.
+        let result = self.writable().and_then(|()| self.execute(sql, values));
+        self.ended(result)
     }
 }
 

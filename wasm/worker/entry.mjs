@@ -1,6 +1,7 @@
 // The Worker's JavaScript: everything that waits.
 //
-// Owns deadlines and the requests that wait for their batch. Refuses to know what requests mean: the guest does. wasm/build.sh bundles it.
+// Owns deadlines, and what an object does in its turn. Refuses to know what requests mean: the guest
+// does. wasm/build.sh bundles it.
 //
 // Invariants. Rust is called synchronously and never holds a promise, so a panic can leave no one
 // hanging: whoever waits, waits here. Whatever the object does, the client gets an answer.
@@ -9,13 +10,15 @@ import { directory, partitions } from "./directory.mjs";
 import { deliver, make } from "./effects.mjs";
 import guest from "./guest.wasm";
 import {
-  badHost, isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull, unanswered,
+  badHost, headersOf, isFull, isLongRead, isRead, log, overloaded, problem, readBody, storageFull,
+  unanswered,
 } from "./http.mjs";
 import { drop, feed, unreadBody } from "./import.mjs";
 import { Shim, listed } from "./index.js";
 import { Live } from "./live.mjs";
 import { isImport, isPublication, partitionName, pathOf } from "./paths.mjs";
 import { generation, limits, rust } from "./rust.mjs";
+import { Turns } from "./turns.mjs";
 
 export { Directory } from "./directory.mjs";
 
@@ -23,8 +26,6 @@ export { Directory } from "./directory.mjs";
 const GUEST_SHA256 = "@GUEST_SHA256@";
 // The object answers within its deadline if it can: the Worker waits this much longer.
 const DEADLINE_MARGIN_MS = 1_000;
-// Bodies waiting for one batch of an object; 128 MB are shared by all objects of the isolate.
-const WAITING_BYTES_MAX = 16 << 20;
 // Turns of background work that one event of the object may take; the next alarm goes on.
 const TURNS_MAX = 2_000;
 // What falls due later than this is left to the alarm.
@@ -71,11 +72,7 @@ export class Partition extends DurableObject {
   #shim = null;
   #generation = -1;
   #alarmMs;
-  #waiting = [];
-  #longReads = [];
-  #readsTurn = false;
-  #waitingBytes = 0;
-  #armed = false;
+  #turns = new Turns((batch) => this.#run(batch));
   #live;
 
   constructor(ctx, env) {
@@ -95,7 +92,7 @@ export class Partition extends DurableObject {
       const path = pathOf(url);
       const bytesMax = isPublication(method, path) ? publishBytesMax : bodyBytesMax;
       if (isImport(method, path)) read = unreadBody(request, importBytesMax);
-      else read = { body: await readBody(request, bytesMax) };
+      else read = { body: await this.#turns.prepared(readBody(request, bytesMax)) };
     } catch {
       // The client is gone: it hears nothing of this, and nothing is done.
       const title = "The body is not one well-formed JSON text";
@@ -105,53 +102,15 @@ export class Partition extends DurableObject {
     let head = method + "\n" + target;
     for (const [name, value] of request.headers) head += "\n" + name + ":" + value;
     const long = isLongRead(method, target);
-    const answer = await this.#wait({ method, head, ...read, long, since: Date.now() });
+    const answer = await this.#turns.answer({ method, head, ...read, long, since: Date.now() });
     // A client that is still sending would not see it.
     if (read.stream !== undefined) await drop(read.stream, importBytesMax);
     return answer;
   }
 
-  // Group commit. The first request is run at once; those that come before the zero timer fires
-  // are run together by it, and so on until no one waits. All of them share one disk write with
-  // what the platform commits at the end of the turn.
-  #wait(request) {
-    const bytes = request.body === null ? 0 : request.body.length;
-    if (this.#waitingBytes + bytes > WAITING_BYTES_MAX) {
-      return overloaded(request.method, "too many requests wait for this partition");
-    }
-    this.#waitingBytes += bytes;
-    return new Promise((resolve) => {
-      request.answer = resolve;
-      (request.long ? this.#longReads : this.#waiting).push(request);
-      if (this.#armed) return;
-      this.#run();
-      this.#arm();
-    });
-  }
-
-  #arm() {
-    this.#armed = true;
-    setTimeout(() => {
-      this.#armed = false;
-      if (this.#waiting.length === 0 && this.#longReads.length === 0) return;
-      this.#run();
-      this.#arm();
-    }, 0);
-  }
-
-  // In turns: everyone who waits with anything but a long read, or one long read. So nobody else
-  // waits for more than one of those, and they get on under any load.
-  #next() {
-    const reads = this.#longReads.length > 0 && (this.#readsTurn || this.#waiting.length === 0);
-    this.#readsTurn = !reads;
-    return reads ? this.#longReads.splice(0, 1) : this.#waiting.splice(0);
-  }
-
   // Answers everyone whose turn it is. Nothing in here awaits: reading, deciding and writing are
   // one step. The platform holds the answers back until the writes are safe.
-  #run() {
-    const next = this.#next();
-    for (const { body } of next) this.#waitingBytes -= body === null ? 0 : body.length;
+  #run(next) {
     const batch = next.filter((request) => this.#inTime(request));
     let replies;
     try {
@@ -261,10 +220,7 @@ export class Partition extends DurableObject {
   }
 
   #response(method, status, head, bytes, after, to, listing, _import, _log, live) {
-    const headers = head === "" ? [] : head.split("\n").map((line) => {
-      const colon = line.indexOf(": ");
-      return [line.slice(0, colon), line.slice(colon + 2)];
-    });
+    const headers = headersOf(head);
     let body = bytes;
     if (live !== undefined && method === "GET") return this.#live.answer(headers, bytes, live);
     if (method === "HEAD" || status === 204 || status === 304) body = null;
@@ -277,7 +233,7 @@ export class Partition extends DurableObject {
     try {
       const names = await partitions(this.env, after, limit + 1);
       const [body, next] = rust(() => listed(after, limit, link, names));
-      if (next !== "") headers.push(["Link", next]);
+      if (next !== "") headers.Link = next;
       return new Response(method === "HEAD" ? null : body, { headers });
     } catch (error) {
       log("directory", error);

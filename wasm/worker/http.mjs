@@ -49,6 +49,17 @@ export function isLongRead(method, target) {
   return !SHORT.has(first) && !(first === "queries" && rest.length < 3 && query === undefined);
 }
 
+// The headers of an answer, from lines of `Name: value`. The platform takes an object three times as
+// fast as pairs.
+export function headersOf(lines) {
+  const headers = {};
+  for (const line of lines === "" ? [] : lines.split("\n")) {
+    const colon = line.indexOf(": ");
+    headers[line.slice(0, colon)] = line.slice(colon + 2);
+  }
+  return headers;
+}
+
 // SQLite undoes the transaction that finds no room.
 export function isFull(error) {
   return String(error?.message).includes("SQLITE_FULL");

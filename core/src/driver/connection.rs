@@ -39,6 +39,8 @@ pub trait Sqlite {
     const CREATE: &'static [&'static str] = &schema::CREATE;
     /// Gives a row for each of the two tables that is there.
     const TABLES: &'static str = schema::TABLES;
+    /// Stores many rows at once; none where each is to be told by itself.
+    const PUT_ROWS: Option<&'static str> = Some(schema::PUT_ROWS);
 
     /// Runs one statement that gives no rows.
     fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError>;
@@ -53,6 +55,10 @@ pub trait Sqlite {
         &mut self,
         body: &mut dyn FnMut(&mut Self) -> Result<(), SqlError>,
     ) -> Result<(), SqlError>;
+    /// Runs one statement as a transaction of its own.
+    fn alone(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
+        self.transaction(&mut |connection| connection.execute(sql, values))
+    }
     /// Keeps, outside of the tables, that the host may act for this incarnation.
     fn own(&mut self, _incarnation: &[u8; 16]) -> Result<(), SqlError> {
         Ok(())

@@ -196,6 +196,19 @@ pub struct Write {
     pub import: Option<Importing>,
 }
 
+impl Write {
+    /// The block, when this writes one and nothing else.
+    fn only_block(&self) -> Option<&StoredBlock> {
+        let Self { cut: None, blocks, rows, dropped, checkpoint: None, import: None } = self else {
+            return None;
+        };
+        match blocks.as_slice() {
+            [block] if rows.is_empty() && dropped.is_empty() => Some(block),
+            _ => None,
+        }
+    }
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

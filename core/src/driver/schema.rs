@@ -54,6 +54,15 @@ pub(super) const ROWS: &str = "SELECT key, value FROM rows WHERE view = ? AND ge
 /// Stores a row: view, generation, key, value. See [`ADD_BLOCK`].
 pub const PUT_ROW: &str = "INSERT INTO rows (view, generation, key, value) VALUES (?, ?, ?, ?) \
      ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
+/// Stores [`PUT_ROWS_COUNT`] rows of a view: view, generation, then key and value of each. A call
+/// costs more than a row does.
+pub(super) const PUT_ROWS: &str = "INSERT INTO rows (view, generation, key, value) VALUES \
+     (?1, ?2, ?3, ?4), (?1, ?2, ?5, ?6), (?1, ?2, ?7, ?8), (?1, ?2, ?9, ?10), \
+     (?1, ?2, ?11, ?12), (?1, ?2, ?13, ?14), (?1, ?2, ?15, ?16), (?1, ?2, ?17, ?18), \
+     (?1, ?2, ?19, ?20), (?1, ?2, ?21, ?22), (?1, ?2, ?23, ?24), (?1, ?2, ?25, ?26), \
+     (?1, ?2, ?27, ?28), (?1, ?2, ?29, ?30), (?1, ?2, ?31, ?32), (?1, ?2, ?33, ?34) \
+     ON CONFLICT (view, generation, key) DO UPDATE SET value = excluded.value";
+pub(super) const PUT_ROWS_COUNT: usize = 16;
 /// Deletes a row: view, generation, key. See [`ADD_BLOCK`].
 pub const DELETE_ROW: &str = "DELETE FROM rows WHERE view = ? AND generation = ? AND key = ?";
 pub(super) const DELETE_VIEW: &str = "DELETE FROM rows WHERE view = ? AND generation = ?";

@@ -21,7 +21,7 @@ use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::protocol::{Answer, Query, RowKey, View};
 use crate::settings::Secret;
-use write::{store_blocks, store_rows};
+use write::{block_values, store_blocks, store_rows};
 
 /// The view and key of the checkpoint row.
 fn checkpoint_key() -> RowKey {
@@ -201,6 +201,9 @@ impl<C: Sqlite> Store for SqlStore<C> {
 
     fn write(&mut self, write: &Write) -> Result<(), StoreError> {
         let created = self.created()?;
+        if let Some(block) = write.only_block().filter(|_| created) {
+            return self.connection.alone(ADD_BLOCK, &block_values(block)).map_err(write_error);
+        }
         let mut in_rows = false;
         self.connection
             .transaction(&mut |connection| {

@@ -372,9 +372,8 @@ impl Cache {
         let mut left = self.slots.len().saturating_mul(2);
         while self.clean_bytes > room && left > 0 {
             left = left.saturating_sub(1);
-            let at = self.hand;
-            self.hand =
-                if at.saturating_add(1) < self.slots.len() { at.saturating_add(1) } else { 0 };
+            let at = if self.hand < self.slots.len() { self.hand } else { 0 };
+            self.hand = at.saturating_add(1);
             let Some(slot) = self.slots.get(at).and_then(Option::as_ref) else { continue };
             if !slot.changed && !slot.used.replace(false) {
                 self.forget_slot(at);
@@ -388,9 +387,7 @@ impl Cache {
         let (Some(slot), Ok(id)) = (place.take(), SlotId::try_from(at)) else { return };
         let (cost, key) = (slot.cost(), KeyRef { view: slot.view, bytes: slot.key.get() });
         let found = self.table.find_entry(hash_of(&self.hasher, key), |found| *found == id);
-        if let Ok(entry) = found {
-            entry.remove();
-        }
+        let _ = found.map(|entry| entry.remove());
         let bytes = if slot.changed {
             self.order.remove(&InOrder(slot.view, Box::from(key.bytes)));
             &mut self.changed_bytes

@@ -23,9 +23,11 @@ pub(super) fn rows_are_found(open: Open<'_>) {
             write.dropped.push(view("a", 2));
         }
         for view in [view("a", 1), view("a", 2), view("b", 1)] {
-            let mut changes: Vec<_> = (0..random.below(12))
+            // A store may write many in one statement, and long ones by themselves.
+            let mut changes: Vec<_> = (0..random.below(60))
                 .map(|n| {
-                    let value = (random.below(4) > 0).then(|| vec![n as u8; random.below(5)]);
+                    let length = if random.below(40) == 0 { 17_000 } else { random.below(5) };
+                    let value = (random.below(8) > 0).then(|| vec![n as u8; length]);
                     (key(&mut random), value)
                 })
                 .collect();

@@ -95,6 +95,11 @@ impl Connection {
         self.wake_at(now + self.idle_ms)
     }
 
+    fn note_failure(&mut self, result: Result<(), SqlError>) -> Result<(), SqlError> {
+        self.failed |= matches!(result, Err(SqlError::Corrupt(_) | SqlError::Failed(_)));
+        result
+    }
+
     fn run(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<Array, SqlError> {
         let bound = bind(values)?;
         let cursor = self.sql.exec(sql, &bound).map_err(|e| failure(&e))?;
@@ -156,8 +161,13 @@ impl Sqlite for Connection {
             (None, Ok(_)) => Err(SqlError::Failed("the transaction did not run".into())),
         };
         self.alarm_ms = alarm_ms;
-        self.failed |= matches!(result, Err(SqlError::Corrupt(_) | SqlError::Failed(_)));
-        result
+        self.note_failure(result)
+    }
+
+    fn alone(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
+        // A statement is undone whole when it fails; an alarm without a write does no harm.
+        let result = self.store_along().and_then(|()| self.execute(sql, values));
+        self.note_failure(result)
     }
 }
 

@@ -327,6 +327,8 @@ impl Drop for Connection {
 impl Sqlite for Connection {
     const CREATE: &'static [&'static str] = &CREATE;
     const TABLES: &'static str = TABLES;
+    /// Changes are gathered, and sent by their view.
+    const PUT_ROWS: Option<&'static str> = None;
 
     fn execute(&mut self, sql: &'static str, values: &[SqlValue]) -> Result<(), SqlError> {
         self.gathered.push((sql, values.to_vec()));
