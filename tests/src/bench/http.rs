@@ -1,4 +1,5 @@
-//! Commands a second over HTTP: the native host and ours in workerd, each against the peer.
+//! Commands a second over HTTP: the native host and ours in workerd, each against the peer. And the
+//! least that a Worker can do with a command: ours can not be faster than that.
 //!
 //! Owns the servers and the turns between them. Deposits go to random accounts, keep-alive.
 
@@ -22,8 +23,8 @@ const WARM_UP: u64 = 200;
 pub fn run(report: &mut Report) -> Result<(), Failure> {
     let dir = Scratch::new("peer");
     let workerd = built(root().join("build/tools/workerd"), "make worker");
-    let config = root().join("tests/bench/peer/config.capnp");
-    let peer = Peer::start(&workerd, &config, dir.path())?;
+    let config = |name: &str| root().join("tests/bench").join(name).join("config.capnp");
+    let peer = Peer::start(&workerd, &config("peer"), dir.path())?;
     open_accounts(peer.addr(), 16, ACCOUNTS)?;
     for (name, kind) in [("native", Kind::Native), ("ours in workerd", Kind::Worker)] {
         let host: Host = Setup::new(kind).start();
@@ -31,6 +32,11 @@ pub fn run(report: &mut Report) -> Result<(), Failure> {
         for connections in [1, 16, 64] {
             compare(report, name, host.address(), peer.addr(), connections)?;
         }
+    }
+    let dir = Scratch::new("least");
+    let least = Peer::start(&workerd, &config("least"), dir.path())?;
+    for connections in [1, 16, 64] {
+        compare(report, "the least in workerd", least.addr(), peer.addr(), connections)?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The peer's process: starts `workerd` on the hand-written Worker in `bench/peer`, waits until it
-//! answers, kills it when dropped.
+//! The peer's process: starts `workerd` on a hand-written Worker (`bench/peer`, `bench/least`), waits
+//! until it answers, kills it when dropped.
 //!
 //! Owns: the child process, its port and its log file. Refuses to know: where the `workerd`
 //! binary comes from, what is measured, and how the Worker stores anything.
