@@ -10,18 +10,22 @@ import { overloaded } from "./http.mjs";
 
 // Bodies waiting for one batch of an object; 128 MB are shared by all objects of the isolate.
 const WAITING_BYTES_MAX = 16 << 20;
+// Zero timers between two parts of long reads: whoever is on the way to or from the object has about
+// as many turns of the isolate to pass, and would else wait for a part at each.
+const REST = 3;
 
 export class Turns {
   #run;
   #waiting = [];
   #longReads = [];
-  #readsTurn = false;
+  #rest = 0;
   #bytes = 0;
   #coming = 0;
   #armed = false;
   #quiet = false;
 
-  // `run(batch)` answers all of a batch before it returns, or sees to it that they are.
+  // `run(batch)` answers all of a batch before it returns, or sees to it that they are; but for a
+  // long read of which a part was done, which it returns.
   constructor(run) {
     this.#run = run;
   }
@@ -61,20 +65,28 @@ export class Turns {
     setTimeout(() => {
       this.#armed = false;
       this.#quiet = !this.#anyone();
-      if (this.#quiet) return;
+      if (this.#quiet) {
+        this.#rest = 0;
+        return;
+      }
       this.#turn();
       this.#arm();
     }, 0);
   }
 
-  // In turns: everyone who waits with anything but a long read, or one long read. So nobody else
-  // waits for more than one of those, and they get on under any load.
+  // Everyone who waits with anything but a long read, or a part of one long read when others had
+  // their turns. So nobody else waits for more than one of those, and they get on under any load.
   #turn() {
-    const reads = this.#longReads.length > 0 && (this.#readsTurn || this.#waiting.length === 0);
-    this.#readsTurn = !reads;
+    const reads = this.#longReads.length > 0 && this.#rest === 0;
+    this.#rest = reads ? REST : Math.max(this.#rest - 1, 0);
     const batch = reads ? this.#longReads.splice(0, 1) : this.#waiting.splice(0);
+    if (batch.length === 0) return;
     for (const request of batch) this.#bytes -= bytesOf(request);
-    this.#run(batch);
+    const again = this.#run(batch);
+    if (again !== undefined) {
+      this.#bytes += bytesOf(again);
+      this.#longReads.unshift(again);
+    }
   }
 }
 

@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use super::call::stage_one;
+use super::call::stage_input;
 use super::partition::Failure;
 use super::stamps::test_stamp;
 use super::wakes::Wakes;
@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     pub(super) stamp: Option<Stamp>,
     /// Where the log stood when it was staged last.
     pub(super) after: u64,
+    /// Its reading may be stopped.
+    in_parts: bool,
     pub(super) reply: Option<Reply>,
 }
 
@@ -48,7 +50,7 @@ pub(super) enum Asked {
 
 impl Waiting {
     const fn new(what: Asked) -> Self {
-        Self { what, stamp: None, after: 0, reply: None }
+        Self { what, stamp: None, after: 0, in_parts: false, reply: None }
     }
 
     const fn wake(timers: bool) -> Self {
@@ -84,6 +86,10 @@ const FAILURES_MAX: u8 = 3;
 /// Passes in which no input was at fault, at most, before a batch is given up.
 const AGAIN_MAX: u32 = 20;
 
+fn lost() -> Reply {
+    Reply::problem(Code::Internal, "the input was lost")
+}
+
 /// What one pass over waiting inputs came to.
 enum Pass {
     /// All staged: store, answer.
@@ -105,14 +111,32 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     /// Returns one reply per request. When it returns, everything that the replies tell is stored.
     pub fn run(&mut self, requests: Vec<OwnedRequest>) -> Vec<Reply> {
         let requests = requests.into_iter().map(|request| Waiting::new(Asked::Request(request)));
-        let mut waiting = requests.collect();
+        self.run_requests(requests.collect())
+    }
+
+    /// Answers a long read, or does a part of it: [`Reply::again`] tells which.
+    ///
+    /// Others may be run in between. Its answer is as of when it is given.
+    pub fn run_part(&mut self, request: OwnedRequest) -> Reply {
+        let in_parts = request.is_long_read();
+        // Where that fails it is asked for again, and told.
+        if in_parts && self.store.read_on() == Ok(true) {
+            return Reply::again();
+        }
+        let mut replies = self.run_requests(alloc::vec![Waiting {
+            in_parts,
+            ..Waiting::new(Asked::Request(request))
+        }]);
+        replies.pop().unwrap_or_else(lost)
+    }
+
+    fn run_requests(&mut self, mut waiting: Vec<Waiting>) -> Vec<Reply> {
         self.slices.disturb();
         self.run_all(&mut waiting);
         if self.config.test_stamps.is_some() {
             self.save_rejected();
         }
         self.work_of_test();
-        let lost = || Reply::problem(Code::Internal, "the input was lost");
         let clients = waiting.into_iter().filter(|input| !input.is_system());
         clients.map(|input| input.reply.unwrap_or_else(lost)).collect()
     }
@@ -262,8 +286,13 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
             };
             (input.stamp, input.after) = (Some(stamp), next.saturating_sub(1));
             let what = input.message(&self.wakes, self.config.effects_in_flight_max);
-            let outcome = match stage_one(live, &mut self.store, &Input { stamp, what, process }) {
-                Ok(outcome) => outcome,
+            let message = Input { stamp, what, process };
+            let outcome = match stage_input(live, &mut self.store, &message, input.in_parts) {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => {
+                    input.reply = Some(Reply::again());
+                    continue;
+                }
                 Err(failure) => {
                     self.drop_live();
                     staged.iter().for_each(|(_, outcome)| self.wakes.not_stored(outcome));

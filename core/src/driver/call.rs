@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::partition::{Failure, Live};
 use super::sqlite::empty_answer;
-use super::{Guest, Store};
+use super::{Guest, Store, StoreError};
 use crate::chain::NO_HASH;
 use crate::protocol::{Input, Op, Outcome, Refusal, StageStep, Status};
 
@@ -73,4 +73,28 @@ pub(super) fn stage_one<G: Guest, T: Store>(
     }
     live.behind |= outcome.behind;
     Ok(outcome)
+}
+
+/// The same for an input of a batch. Nothing when its reading was stopped, which is for those that
+/// are read in parts: it has to be staged again.
+pub(super) fn stage_input<G: Guest, T: Store>(
+    live: &mut Live<G>,
+    store: &mut T,
+    input: &Input<'_>,
+    in_parts: bool,
+) -> Result<Option<Outcome>, Failure> {
+    if in_parts {
+        store.stop_reads(true);
+    }
+    let staged = stage_one(live, store, input);
+    if in_parts {
+        store.stop_reads(false);
+    }
+    match staged {
+        Err(Failure::Store(StoreError::Stopped)) => {
+            let () = call(&mut live.guest, Op::Rollback, &())?;
+            Ok(None)
+        }
+        staged => staged.map(Some),
+    }
 }

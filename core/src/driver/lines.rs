@@ -16,25 +16,52 @@ use crate::time::Time;
 /// A commit's line, and the last position that it holds.
 pub(super) type Found = (String, u64);
 
-/// The commit of a block that holds a position. `next` is where the line behind the one starts that
-/// was found last: positions are asked for in order as a rule, and so it is looked at first.
+/// Where the line lies in its block's text that was found last: positions are asked for in order as a
+/// rule, and so the one beside it is looked at first.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    first: u64,
+    start: usize,
+    next: usize,
+}
+
+impl Place {
+    fn of(text: &str, line: &str, first: u64) -> Self {
+        let start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+        let next = start.saturating_add(line.len()).saturating_add(",\n".len());
+        Self { first, start, next }
+    }
+
+    /// What begins with the line on that side of it where a position lies.
+    fn beside<'a>(&self, text: &'a str, position: u64) -> &'a str {
+        let start = if position < self.first {
+            let before = self.start.checked_sub(1).and_then(|end| text.get(..end));
+            before.and_then(|before| before.rfind('\n')).map_or(0, |at| at.saturating_add(1))
+        } else {
+            self.next
+        };
+        text.get(start..).unwrap_or_default()
+    }
+}
+
+/// The commit of a block that holds a position, which is where it looks from the next time.
 pub(super) fn in_block(
     block: Option<&StoredBlock>,
     position: u64,
-    next: &mut usize,
+    place: &mut Place,
 ) -> Result<Found, StoreError> {
     let block = block.filter(|block| (block.first..=block.last).contains(&position));
     let found = block.and_then(|block| {
         let text = chain::inner(&block.body);
-        if let Some((line, last)) = line_at(block, text.get(*next..).unwrap_or_default(), position)
-        {
-            *next = next.saturating_add(line.len()).saturating_add(",\n".len());
-            return Some((line.to_string(), last));
-        }
-        let (line, following) = chain::line_and_next(&block.body, position)?;
-        let start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        *next = start.saturating_add(line.len()).saturating_add(",\n".len());
-        Some((line.to_string(), following.map_or(block.last, |next| next.saturating_sub(1))))
+        let (line, last) = match line_at(block, place.beside(text, position), position) {
+            Some(beside) => beside,
+            None => {
+                let (line, following) = chain::line_and_next(&block.body, position)?;
+                (line, following.map_or(block.last, |next| next.saturating_sub(1)))
+            }
+        };
+        *place = Place::of(text, line, chain::position(line).unwrap_or(position));
+        Some((line.to_string(), last))
     });
     found.ok_or_else(|| missing(position))
 }

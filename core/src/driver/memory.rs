@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::leftovers::shortened;
-use super::lines::{Found, in_block, lines_of, times_of};
+use super::lines::{Found, Place, in_block, lines_of, times_of};
 use super::{Importing, Progress, Store, StoreError, StoredBlock, Tail, Write};
 use crate::chain;
 use crate::limits::{CUT_BLOCKS_MAX, PAGE_BYTES_MAX};
@@ -43,7 +43,7 @@ impl MemoryStore {
 
     fn find(&self, position: u64) -> Result<Found, StoreError> {
         let block = self.log.range(1..=position).next_back();
-        in_block(block.map(|(_, block)| block), position, &mut 0)
+        in_block(block.map(|(_, block)| block), position, &mut Place::default())
     }
 
     fn answer(&self, query: &Query) -> Result<Answer, StoreError> {

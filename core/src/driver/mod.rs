@@ -32,6 +32,7 @@ mod notes;
 mod owner;
 mod pages;
 mod partition;
+mod parts;
 mod reader;
 mod rebuild;
 mod rejected;
@@ -64,6 +65,7 @@ pub use memory::MemoryStore;
 pub use notes::Note;
 pub use owner::NOBODY;
 pub use partition::{Config, Failure, HeadInfo, Partition};
+pub use parts::InParts;
 pub use reader::{Reader, Told};
 pub use request::{Export, OwnedBody, OwnedRequest, Reply};
 pub use rest::Rest;
@@ -136,6 +138,14 @@ pub trait Store {
     /// there is one.
     fn secret(&mut self) -> Option<Secret> {
         None
+    }
+    /// Whether what reads from now on may be stopped after a part of it ([`StoreError::Stopped`]):
+    /// it will ask for the same again. Most stores stop nothing.
+    fn stop_reads(&mut self, _may: bool) {}
+    /// Reads the next part of what was stopped, if there is one; whether there is another. So it is
+    /// not asked for again before most of it is known.
+    fn read_on(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 
@@ -222,6 +232,9 @@ pub enum StoreError {
     /// A read failed; nothing changed.
     #[error("reading failed: {0}")]
     Read(String),
+    /// A part was read and is kept: ask again. See [`Store::stop_reads`].
+    #[error("reading was stopped, for others to go on")]
+    Stopped,
     /// A row does not match its checksum.
     #[error("row {key} of view {view} does not match its checksum")]
     CorruptRow {

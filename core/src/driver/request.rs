@@ -51,6 +51,9 @@ pub struct Reply {
     pub import: Option<u64>,
     /// When set, the body goes on with events: see [`OwnedRequest::page`].
     pub live: Option<Box<Live>>,
+    /// There is no answer yet: hand the request to [`Partition::run_part`] again, when others had
+    /// their turn.
+    pub again: bool,
 }
 
 /// The range of an export, bounds in positions: `after < p <= to`.
@@ -182,11 +185,17 @@ impl Reply {
             ExportFrom::After(after) => Export { after, to },
         });
         let (listing, live) = (outcome.listing.take(), outcome.live.take().map(Box::new));
-        Self { response, export, listing, import: None, live }
+        Self { response, export, listing, import: None, live, again: false }
     }
 
     /// An answer that is all there is to it.
     pub const fn of(response: Response) -> Self {
-        Self { response, export: None, listing: None, import: None, live: None }
+        Self { response, export: None, listing: None, import: None, live: None, again: false }
+    }
+
+    /// No answer yet.
+    pub(super) fn again() -> Self {
+        let nothing = Response { status: 0, headers: Vec::new(), body: Vec::new() };
+        Self { again: true, ..Self::of(nothing) }
     }
 }

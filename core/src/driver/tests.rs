@@ -1,5 +1,6 @@
 //! The driver over a linked guest and a store in memory: the bank's routes, end to end.
 
+mod parts;
 mod protocol;
 
 use alloc::string::{String, ToString};
@@ -30,9 +31,9 @@ impl World for Fixed {
     }
 }
 
-type Bank = Partition<Linked, MemoryStore, Fixed>;
+type Bank<T = MemoryStore> = Partition<Linked, T, Fixed>;
 
-fn bank(store: MemoryStore, row_cache_max: u64) -> Bank {
+fn bank<T: Store>(store: T, row_cache_max: u64) -> Bank<T> {
     let settings = OpenSettings {
         idempotency_days: 7,
         record_commands: true,
@@ -78,7 +79,7 @@ fn get(target: &str) -> OwnedRequest {
     request("GET", target, "", &[])
 }
 
-fn one(bank: &mut Bank, request: OwnedRequest) -> (u16, String) {
+fn one<T: Store>(bank: &mut Bank<T>, request: OwnedRequest) -> (u16, String) {
     let reply: Reply = bank.run(vec![request]).remove(0);
     (reply.response.status, String::from_utf8(reply.response.body).expect("text"))
 }

@@ -1,7 +1,9 @@
-//! Reads beside commands, natively: a second instance answers them, and its word is the writer's.
+//! Reads beside commands. Natively a second instance answers them, and its word is the writer's; the
+//! Worker reads in parts, between which it does other things.
 //!
 //! Owns clients that command and read at once. That answers are the same byte for byte whatever
-//! happens to rows meanwhile is proven in process (`engine/reader`); here it is threads and a file.
+//! happens to rows meanwhile is proven in process (`engine/reader`, and of parts by the driver's own
+//! tests); here it is threads and a file, and an event loop.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,12 +85,10 @@ fn answers(host: &mut Host) -> Vec<(u16, String)> {
     TARGETS.iter().map(&mut answer).collect()
 }
 
-#[test]
-fn reads_beside_commands_find_what_was_acknowledged() {
-    // Rows are stored every few batches: the reader has to notice each time.
-    let mut host = Setup::new(Kind::Native).set("--tail-events-max", "", "60").start();
-    let (address, stop) = (host.address(), AtomicBool::new(false));
-    let lists: u64 = thread::scope(|scope| {
+/// Commands and lists at once; how many lists.
+fn both(address: SocketAddr) -> u64 {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
         let readers: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| read(address, &stop))).collect();
         let commands: Vec<_> =
             (0..CLIENTS).map(|n| scope.spawn(move || command(address, n))).collect();
@@ -97,7 +97,26 @@ fn reads_beside_commands_find_what_was_acknowledged() {
         let lists = readers.into_iter().map(|reader| reader.join().expect("a reader")).sum();
         assert!(ended.into_iter().all(|ended| ended), "a client failed");
         lists
-    });
+    })
+}
+
+#[test]
+fn reads_in_parts_find_what_was_acknowledged() {
+    let mut host = Setup::new(Kind::Worker).set("", "TAIL_EVENTS_MAX", "60").start();
+    let lists = both(host.address());
+    println!("{lists} lists");
+    assert!(lists > 0);
+    let before = answers(&mut host);
+    host.kill_9();
+    host.restart();
+    assert_eq!(answers(&mut host), before, "from what is stored");
+}
+
+#[test]
+fn reads_beside_commands_find_what_was_acknowledged() {
+    // Rows are stored every few batches: the reader has to notice each time.
+    let mut host = Setup::new(Kind::Native).set("--tail-events-max", "", "60").start();
+    let lists = both(host.address());
     let read = read_beside(&mut host);
     println!("{lists} lists, {read} reads beside the writer");
     assert!(lists > 0 && read > CLIENTS * ROUNDS, "most reads were not the writer's");

@@ -38,7 +38,7 @@ mod world;
 
 use foldlog_core::chain::unhex;
 use foldlog_core::driver::{
-    Config, Feed, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Step, Supervision,
+    Config, Feed, InParts, OwnedBody, OwnedRequest, Partition, Reply, SqlStore, Step, Supervision,
     TestStamps, Throttle, World,
 };
 use foldlog_core::errors::Code;
@@ -90,7 +90,7 @@ pub struct Shim {
 }
 
 struct Ready {
-    partition: Partition<Module, SqlStore<Connection>, Platform>,
+    partition: Partition<Module, InParts<SqlStore<Connection>>, Platform>,
     batch_commands_max: usize,
     effect_deadline_ms: u64,
     mail: Mail,
@@ -149,8 +149,11 @@ impl Shim {
     /// excluded and included, the listing to fill, the number to feed an import by, and, at place 8,
     /// how it goes on with events: what to ask for, after which position, the head, whether over a
     /// WebSocket.
-    pub fn run(&mut self) -> Array {
-        self.run_waiting().into_iter().map(plain).collect()
+    ///
+    /// Of a long read that is pushed alone `in_parts` does a part: `true` at place 9 says that there
+    /// is more to do, by pushing it again.
+    pub fn run(&mut self, in_parts: bool) -> Array {
+        self.run_waiting(in_parts).into_iter().map(plain).collect()
     }
 
     /// A page of an export: its bytes, and the bound after which the next one starts.
@@ -183,7 +186,7 @@ impl Shim {
     pub fn live_page(&mut self, target: &str, after: f64) -> Option<Array> {
         let page = OwnedRequest::page(target, export::position(after));
         self.waiting.push(page);
-        let reply = self.run_waiting().into_iter().next()?;
+        let reply = self.run_waiting(false).into_iter().next()?;
         let to = reply.live?.after;
         let bytes = Uint8Array::from(reply.response.body.as_slice());
         Some(Array::of2(&bytes.into(), &export::number(to).into()))
@@ -264,14 +267,14 @@ impl Shim {
 
 impl Shim {
     /// Runs what was pushed.
-    fn run_waiting(&mut self) -> Vec<Reply> {
+    fn run_waiting(&mut self, in_parts: bool) -> Vec<Reply> {
         let waiting = core::mem::take(&mut self.waiting);
         let replies = match &mut self.state {
             Ok(ready) => {
                 let now = Platform::new().micros();
                 let of = (self.name.as_str(), "worker");
                 ready.partition.supervised(&self.supervision);
-                self.supervision.run(of, waiting, now, |waiting| ready.run(waiting))
+                self.supervision.run(of, waiting, now, |waiting| ready.run(waiting, in_parts))
             }
             Err(detail) => {
                 waiting.iter().map(|_| Reply::problem(Code::Restarting, detail)).collect()
@@ -319,7 +322,7 @@ impl Ready {
         let idle_ms = export::number(settings.checkpoint_idle_ms);
         let secret = settings.secret.clone();
         let connection = Connection::new(storage.clone(), idle_ms, alarm_ms, secret);
-        let store = SqlStore::new(connection);
+        let store = InParts::new(SqlStore::new(connection));
         let config = Config {
             partition: name.to_string(),
             incarnation: owner::of(&storage),
@@ -339,7 +342,10 @@ impl Ready {
         Self { partition, batch_commands_max, effect_deadline_ms, mail, allow_private_callbacks }
     }
 
-    fn run(&mut self, mut waiting: Vec<OwnedRequest>) -> Vec<Reply> {
+    fn run(&mut self, mut waiting: Vec<OwnedRequest>, in_parts: bool) -> Vec<Reply> {
+        if in_parts {
+            return waiting.into_iter().map(|read| self.partition.run_part(read)).collect();
+        }
         let mut replies = Vec::with_capacity(waiting.len());
         while !waiting.is_empty() {
             let rest = waiting.split_off(waiting.len().min(self.batch_commands_max));
@@ -364,6 +370,6 @@ impl Ready {
     }
 
     fn connection(&mut self) -> &mut Connection {
-        self.partition.store().connection()
+        self.partition.store().store().connection()
     }
 }

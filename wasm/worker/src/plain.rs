@@ -37,6 +37,9 @@ pub fn plain(reply: Reply) -> Array {
         let (target, socket) = (live.target.into(), live.socket.into());
         plain.set(8, Array::of4(&target, &after.into(), &head.into(), &socket).into());
     }
+    if reply.again {
+        plain.set(9, true.into());
+    }
     plain
 }
 

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::connection::{SqlValue, Sqlite};
-use super::super::lines::{Found, in_block};
+use super::super::lines::{Found, Place, in_block};
 use super::super::schema::{
     BLOCK_OF, BLOCKS_AFTER, BLOCKS_BEFORE, NEXT_BLOCK, SIZES_AFTER, SIZES_BEFORE,
 };
@@ -57,13 +57,14 @@ impl<C: Sqlite> SqlStore<C> {
 
     /// Finds commits by positions, which often share a block: it is read once for a run of them.
     pub(super) fn finder(&mut self) -> impl FnMut(u64) -> Result<Found, StoreError> {
-        let (mut block, mut next): (Option<StoredBlock>, _) = (None, 0);
+        let (mut block, mut place): (Option<StoredBlock>, _) = (None, Place::default());
         let mut ahead = Ahead::default();
         move |position| {
             if !block.as_ref().is_some_and(|block| holds(block, position)) {
-                (block, next) = (self.near(block.take(), position, &mut ahead)?, 0);
+                block = self.near(block.take(), position, &mut ahead)?;
+                place = Place::default();
             }
-            in_block(block.as_ref(), position, &mut next)
+            in_block(block.as_ref(), position, &mut place)
         }
     }
 
