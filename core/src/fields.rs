@@ -191,12 +191,13 @@ fn check(field: &Field, token: &str) -> Result<(), Problem> {
             json::unsigned(token).is_some_and(|n| n >= min && n <= INTEGER_MAX)
         }
         FieldKind::HeaderId => json::string(token).is_some_and(|text| is_header_id(&text)),
-        FieldKind::Ids => ids(token).is_some_and(|mut ids| {
+        FieldKind::Ids => ids(token).is_some_and(|ids| {
             let count = ids.len();
             let formed = ids.iter().all(|id| is_id(id));
-            ids.sort_unstable();
-            ids.dedup();
-            formed && ids.len() == count && (1..=EVENT_IDS_MAX).contains(&count)
+            let mut each: Vec<&str> = ids.iter().map(String::as_str).collect();
+            each.sort_unstable();
+            each.dedup();
+            formed && each.len() == count && (1..=EVENT_IDS_MAX).contains(&count)
         }),
         FieldKind::Email => json::string(token).is_some_and(|text| is_email(&text)),
         FieldKind::Emails { count_max } => ids(token).is_some_and(|all| {

@@ -38,6 +38,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod same;
+mod sorted;
 pub mod ids;
 pub mod limits;
 pub mod time;

@@ -145,9 +145,10 @@ impl Registry {
             }
             names.push(("process manager", spec.name));
         }
-        names.sort_unstable();
-        match names.windows(2).find(|pair| pair.first() == pair.last()) {
-            Some([(kind, name), ..]) => Err(format!("the {kind} name `{name}` is claimed twice")),
+        // There are few.
+        let earlier = |index: usize| names.get(..index).unwrap_or_default();
+        match names.iter().enumerate().find(|(index, name)| earlier(*index).contains(name)) {
+            Some((_, (kind, name))) => Err(format!("the {kind} name `{name}` is claimed twice")),
             _ => Ok(()),
         }
     }

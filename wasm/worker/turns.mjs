@@ -53,6 +53,7 @@ export class Turns {
       if (this.#armed) return;
       this.#turn();
       if (this.#anyone() || this.#coming > 0 || !this.#quiet) this.#arm();
+      else this.#rest = 0;
     });
   }
 

@@ -119,15 +119,21 @@ impl<S: Spawn, T: Store, W: super::World> Partition<S, T, W> {
     /// Others may be run in between. Its answer is as of when it is given.
     pub fn run_part(&mut self, request: OwnedRequest) -> Reply {
         let in_parts = request.is_long_read();
+        if self.part_of.as_deref() != Some(&request.target) {
+            self.store.forget_read();
+        }
         // Where that fails it is asked for again, and told.
         if in_parts && self.store.read_on() == Ok(true) {
             return Reply::again();
         }
-        let mut replies = self.run_requests(alloc::vec![Waiting {
-            in_parts,
-            ..Waiting::new(Asked::Request(request))
-        }]);
-        replies.pop().unwrap_or_else(lost)
+        let target = request.target.clone();
+        let request = Waiting { in_parts, ..Waiting::new(Asked::Request(request)) };
+        let reply = self.run_requests(alloc::vec![request]).pop().unwrap_or_else(lost);
+        if !reply.again {
+            self.store.forget_read();
+        }
+        self.part_of = reply.again.then_some(target);
+        reply
     }
 
     fn run_requests(&mut self, mut waiting: Vec<Waiting>) -> Vec<Reply> {

@@ -147,6 +147,8 @@ pub trait Store {
     fn read_on(&mut self) -> Result<bool, StoreError> {
         Ok(false)
     }
+    /// The read that was stopped is done, or given up.
+    fn forget_read(&mut self) {}
 }
 
 /// The ends of a stored log.

@@ -87,6 +87,8 @@ pub struct Partition<S: Spawn, T, W> {
     pub(super) imports: super::import::Imports<S::Guest>,
     /// What batches stored since the host took it, if the host does.
     pub(super) blocks: Option<Vec<StoredBlock>>,
+    /// Target of the read of which a part was done.
+    pub(super) part_of: Option<String>,
 }
 
 /// An open instance.
@@ -169,6 +171,7 @@ impl<S: Spawn, T: Store, W: World> Partition<S, T, W> {
             rows_damaged: false,
             imports: super::import::Imports::default(),
             blocks: None,
+            part_of: None,
         }
     }
 

@@ -4,8 +4,9 @@
 //! asks. A host with one thread lets others go on between the parts: the read is then staged again
 //! from its beginning, and finds here what it asked for before.
 //!
-//! Invariant: what is remembered is what the store would answer now. A commit never changes; a row
-//! does when rows are written; and a list of what comes after a position, when blocks are.
+//! Invariant: what is remembered is what the store would answer now, and has a bound. A commit never
+//! changes, and neither does a page of those after a position, once it is full; rows do when rows are
+//! written. What ends at the head of the log, or begins there, is read in one piece.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -18,10 +19,12 @@ use crate::limits::PAGE_BYTES_MAX;
 use crate::protocol::{Answer, Query};
 use crate::settings::Secret;
 
-/// What asks for more than this is a part of its own.
+/// What has more than this is a part of its own.
 const PART: usize = 250;
 /// A read is stopped so often at most: whatever is written meanwhile, it comes to its end.
 const STOPS_MAX: u32 = 8;
+/// What is remembered has no more bytes than two pages.
+const BYTES_MAX: usize = 2 * PAGE_BYTES_MAX;
 
 /// See the module's description.
 #[derive(Debug)]
@@ -31,12 +34,12 @@ pub struct InParts<T> {
     may: bool,
     /// So often yet.
     stops: u32,
-    /// It was stopped, and will be asked for again.
-    stopped: bool,
     /// Lines by the first position of each, and of which of them a position is.
     lines: BTreeMap<u64, String>,
     line_of: BTreeMap<u64, u64>,
     others: BTreeMap<Query, Answer>,
+    /// Of lines and other answers.
+    bytes: usize,
     /// Positions that it stopped before.
     left: Vec<u64>,
 }
@@ -48,10 +51,10 @@ impl<T: Store> InParts<T> {
             store,
             may: false,
             stops: STOPS_MAX,
-            stopped: false,
             lines: BTreeMap::new(),
             line_of: BTreeMap::new(),
             others: BTreeMap::new(),
+            bytes: 0,
             left: Vec::new(),
         }
     }
@@ -64,24 +67,21 @@ impl<T: Store> InParts<T> {
     /// A part was read: others go on, if they may.
     fn stop(&mut self) -> Result<(), StoreError> {
         let Some(left) = self.stops.checked_sub(1) else { return Ok(()) };
-        (self.stops, self.stopped) = (left, true);
+        self.stops = left;
         Err(StoreError::Stopped)
     }
 
     fn answer(&mut self, query: &Query) -> Result<Answer, StoreError> {
+        if let Query::Commits { positions } = query
+            && positions.len() > PART
+        {
+            return self.commits(positions);
+        }
         if let Some(known) = self.others.get(query) {
             return Ok(known.clone());
         }
-        let asked = match query {
-            Query::Commits { positions } => return self.commits(positions),
-            Query::Times { positions } => positions.len(),
-            Query::CommitsAfter { limit, .. } | Query::Rows { limit, .. } => {
-                usize::try_from(*limit).unwrap_or(usize::MAX)
-            }
-            Query::Row(_) => 1,
-        };
         let answer = self.one(query)?;
-        if asked > PART {
+        if is_part(query, &answer) && self.remember(answer_bytes(&answer)) {
             self.others.insert(query.clone(), answer.clone());
             self.stop()?;
         }
@@ -93,6 +93,16 @@ impl<T: Store> InParts<T> {
         answer.ok_or_else(|| StoreError::Read("the store gave no answer".into()))
     }
 
+    /// Whether there is room for more.
+    fn remember(&mut self, bytes: usize) -> bool {
+        let all = self.bytes.saturating_add(bytes);
+        let room = all <= BYTES_MAX;
+        if room {
+            self.bytes = all;
+        }
+        room
+    }
+
     /// Commits by positions, as the store would answer.
     fn commits(&mut self, positions: &[u64]) -> Result<Answer, StoreError> {
         loop {
@@ -102,34 +112,44 @@ impl<T: Store> InParts<T> {
             };
             let missing = positions.get(known..).unwrap_or_default().iter();
             self.left = missing.filter(|at| !self.line_of.contains_key(at)).copied().collect();
-            let whole = self.left.len() < PART;
+            let more = self.left.len() > PART;
             if !self.part()? {
-                // What is damaged is told by whoever asks for it whole.
+                // Asked for whole: what is damaged is told, and what is too much is not kept.
+                self.forget();
                 return self.one(&Query::Commits { positions: positions.to_vec() });
             }
-            if !whole {
+            if more {
                 self.stop()?;
             }
         }
     }
 
-    /// Reads some of what is left; false when that can not be told apart.
+    /// Reads some of what is left; false when that can not be kept.
     fn part(&mut self) -> Result<bool, StoreError> {
         let left = mem::take(&mut self.left);
         let (part, rest) = left.split_at(left.len().min(PART));
         let Answer::Commits(lines) = self.one(&Query::Commits { positions: part.to_vec() })? else {
             return Err(StoreError::Read("the store gave another answer".into()));
         };
+        if lines.is_empty() {
+            return Ok(false);
+        }
+        // What fills a page ends it.
+        let mut full = lines.len() < part.len();
         let mut first = 0;
         for (position, line) in part.iter().zip(lines) {
             if !line.is_empty() {
-                let Some(stated) = chain::position(&line) else { return Ok(false) };
+                let stated = chain::position(&line).filter(|_| self.remember(line.len()));
+                let Some(stated) = stated else { return Ok(false) };
                 first = stated;
-                self.lines.insert(first, line);
+                if self.lines.insert(first, line.clone()).is_some_and(|other| other != line) {
+                    return Ok(false);
+                }
             }
             self.line_of.insert(*position, first);
         }
-        self.left = rest.to_vec();
+        full |= self.bytes >= PAGE_BYTES_MAX;
+        self.left = if full { Vec::new() } else { rest.to_vec() };
         Ok(true)
     }
 
@@ -160,25 +180,42 @@ impl<T: Store> InParts<T> {
         self.line_of.clear();
         self.others.clear();
         self.left.clear();
+        self.bytes = 0;
     }
 
     /// Forgets what a write makes untrue.
     fn forget_changed(&mut self, write: &Write) {
-        let Write { cut, blocks, rows, dropped, checkpoint, import } = write;
+        let Write { cut, blocks: _, rows, dropped, checkpoint, import } = write;
         if cut.is_some() || import.is_some() {
             return self.forget();
         }
-        let rows = !rows.is_empty() || !dropped.is_empty() || checkpoint.is_some();
-        let blocks = !blocks.is_empty();
-        self.others.retain(|query, answer| match (query, answer) {
-            (Query::Times { .. }, _) => true,
-            (Query::Row(_) | Query::Rows { .. }, _) => !rows,
-            // What is full stays what it is.
-            (Query::CommitsAfter { limit, descending: false, .. }, Answer::Commits(lines)) => {
-                !blocks || usize::try_from(*limit).is_ok_and(|limit| lines.len() >= limit)
-            }
-            _ => !blocks,
-        });
+        if !rows.is_empty() || !dropped.is_empty() || checkpoint.is_some() {
+            self.others.retain(|query, _| !matches!(query, Query::Row(_) | Query::Rows { .. }));
+        }
+    }
+}
+
+/// Whether an answer is worth a stop: it is long, and no block makes it another.
+fn is_part(query: &Query, answer: &Answer) -> bool {
+    match (query, answer) {
+        (Query::Rows { .. }, Answer::Rows(rows)) => rows.len() > PART,
+        (Query::Times { .. }, Answer::Times(times)) => times.len() > PART,
+        (Query::CommitsAfter { limit, descending: false, .. }, Answer::Commits(lines)) => {
+            let full = usize::try_from(*limit).is_ok_and(|limit| lines.len() >= limit);
+            lines.len() > PART && (full || answer_bytes(answer) >= PAGE_BYTES_MAX)
+        }
+        _ => false,
+    }
+}
+
+fn answer_bytes(answer: &Answer) -> usize {
+    match answer {
+        Answer::Commits(lines) => lines.iter().map(String::len).sum(),
+        Answer::Rows(rows) => {
+            rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
+        }
+        Answer::Times(times) => times.len().saturating_mul(8),
+        Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
     }
 }
 
@@ -213,21 +250,24 @@ impl<T: Store> Store for InParts<T> {
         self.store.secret()
     }
 
-    fn read_on(&mut self) -> Result<bool, StoreError> {
-        if self.left.is_empty() || self.stops == 0 {
-            return Ok(false);
-        }
-        self.stops = self.stops.saturating_sub(1);
-        self.part().map(|_| !self.left.is_empty())
-    }
-
     fn stop_reads(&mut self, may: bool) {
         self.may = may;
-        if may {
-            self.stopped = false;
-        } else if !self.stopped {
-            self.stops = STOPS_MAX;
+    }
+
+    fn read_on(&mut self) -> Result<bool, StoreError> {
+        if self.left.is_empty() {
+            return Ok(false);
+        }
+        let Some(left) = self.stops.checked_sub(1) else { return Ok(false) };
+        self.stops = left;
+        if !self.part()? {
             self.forget();
         }
+        Ok(!self.left.is_empty())
+    }
+
+    fn forget_read(&mut self) {
+        self.forget();
+        self.stops = STOPS_MAX;
     }
 }

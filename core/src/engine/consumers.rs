@@ -30,6 +30,7 @@ use crate::protocol::View;
 use crate::protocol::consumers::{self, Cursor, OnFailure, Place};
 use crate::read::Stop;
 use crate::record::Record;
+use crate::sorted;
 use crate::time::Time;
 pub use told::{REGISTER, REMOVE, ROTATE, Told, generation_of, input};
 
@@ -153,7 +154,7 @@ pub(super) fn fold(
             return Err(broken("its consumer is not registered"));
         }
         let Registered { callback, topics, on_failure, .. } = read(record)?;
-        let topics = topics.into_iter().map(|(topic, at)| (topic, at.into())).collect();
+        let topics = sorted::map(topics.into_iter().map(|(topic, at)| (topic, at.into())));
         let retry = on_failure == word(OnFailure::Retry);
         let on_failure = if retry { OnFailure::Retry } else { OnFailure::Remove };
         let (generation, older, registered_at) = (1, Vec::new(), record.time);

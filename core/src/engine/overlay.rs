@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::cache::{KeyRef, SlotId, ViewId};
+use crate::sorted;
 
 /// Changes that are looked through one by one.
 const SCANNED_MAX: usize = 24;
@@ -111,7 +112,7 @@ impl Overlay {
         self.changes.push((target, place));
         if self.index.is_none() && self.changes.len() > SCANNED_MAX {
             let places = self.changes.iter().zip(0..);
-            self.index = Some(places.map(|((target, _), at)| (target.clone(), at)).collect());
+            self.index = Some(sorted::map(places.map(|((target, _), at)| (target.clone(), at))));
         }
     }
 

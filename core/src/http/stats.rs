@@ -14,13 +14,16 @@ use crate::json::push_string;
 use crate::limits::LIST_LIMIT_DEFAULT;
 use crate::protocol::Process;
 use crate::read::Stop;
+use crate::sorted::order;
 
 /// Type and view of every kind of stream, by type; streams of unknown types last.
 fn kinds(engine: &Engine) -> Vec<(&'static str, ViewId)> {
     let aggregates = engine.registry().aggregates.iter().enumerate();
-    let mut kinds: Vec<_> =
+    let known: Vec<_> =
         aggregates.map(|(i, a)| (a.spec().aggregate_type, engine.aggregate_view(i))).collect();
-    kinds.sort_unstable();
+    let sorted = order(known.len(), &|a, b| known.get(a).cmp(&known.get(b)));
+    let mut kinds: Vec<_> =
+        sorted.iter().filter_map(|at| known.get(*at as usize).copied()).collect();
     kinds.push(("", engine.streams_view()));
     kinds
 }

@@ -23,6 +23,7 @@ use crate::json::{self, push_string, push_unsigned};
 use crate::limits::{LIST_LIMIT_DEFAULT, PAGE_BYTES_MAX};
 use crate::read::Stop;
 use crate::schema::Schema;
+use crate::sorted::order;
 use crate::time::Day;
 
 /// What is known of the definition of a topic: its version and state. The inner error is for one
@@ -54,15 +55,17 @@ pub(super) fn schemas(
 
 fn compile(state: &DefinitionState) -> Result<TopicSchemas, String> {
     let mut schemas = TopicSchemas::default();
-    for (name, versions) in &state.types {
+    let types: Vec<_> = state.types.iter().collect();
+    let name = |at: usize| types.get(at).map(|(name, _)| name);
+    for at in order(types.len(), &|a, b| name(a).cmp(&name(b))) {
+        let Some((name, versions)) = types.get(at as usize) else { continue };
         let Some(text) = versions.last() else { continue };
         let schema = Schema::compile(text)
             .map_err(|refused| format!("the schema of {name}: {}", refused.message))?;
         let version = u32::try_from(versions.len()).unwrap_or(u32::MAX);
         schemas.bytes = schemas.bytes.saturating_add(text.len());
-        schemas.types.push((name.clone(), version, schema));
+        schemas.types.push(((*name).clone(), version, schema));
     }
-    schemas.types.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(schemas)
 }
 

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use super::JsonError;
 use super::read::{self, EscapeFault, clean_end};
+use crate::sorted::order;
 
 /// How many arrays and objects may be open at once.
 pub const DEPTH_MAX: usize = 64;
@@ -375,13 +376,13 @@ fn duplicate<'a>(keys: &[Key<'a>]) -> Option<Key<'a>> {
 /// [`duplicate`] for many keys, and for escaped ones: n log n whatever the caller sends, with no
 /// hash that could be made to collide.
 fn duplicate_sorted<'a>(keys: &[Key<'a>]) -> Option<Key<'a>> {
-    let mut sorted: Vec<_> = keys.iter().map(|key| (key.text(), *key)).collect();
-    sorted.sort_unstable_by(|(a, x), (b, y)| a.cmp(b).then(x.offset.cmp(&y.offset)));
-    sorted
-        .windows(2)
-        .filter_map(|pair| match pair {
-            [(a, _), (b, later)] if a == b => Some(*later),
-            _ => None,
-        })
-        .min_by_key(|key| key.offset)
+    let texts: Vec<_> = keys.iter().map(Key::text).collect();
+    let text = |index: u32| texts.get(index as usize);
+    // Keys come in the order of their offsets, and equal ones stay in it.
+    let sorted = order(keys.len(), &|a, b| texts.get(a).cmp(&texts.get(b)));
+    let later = sorted.windows(2).filter_map(|pair| match pair {
+        [a, b] if text(*a) == text(*b) => keys.get(*b as usize).copied(),
+        _ => None,
+    });
+    later.min_by_key(|key| key.offset)
 }

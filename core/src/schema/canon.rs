@@ -6,7 +6,8 @@
 use alloc::vec::Vec;
 
 use super::decimal::Decimal;
-use super::value::{Object, Value, order};
+use super::value::{Object, Value};
+use crate::sorted::order;
 
 /// Appends the bytes that stand for a value.
 pub(super) fn canonical(value: &Value<'_>, out: &mut Vec<u8>) {

@@ -14,9 +14,10 @@ use super::decimal::{Decimal, Divisor};
 use super::locate::{Map, Step, Target};
 use super::node::{Bound, Dynamic, Enum, Id, Measure, Members, Names, Node, Rule, types};
 use super::pattern::Pattern;
-use super::value::{Object, Value, order};
+use super::value::{Object, Value};
 use super::{Refused, Schema, bounds, report};
 use crate::limits::{SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX, SCHEMA_PATTERNS_MAX};
+use crate::sorted::order;
 
 /// A schema that is being compiled.
 #[derive(Clone, Copy)]

@@ -17,7 +17,8 @@ pub(super) use self::refs::Target;
 use super::Refused;
 use super::node::Id;
 use super::uri;
-use super::value::{Object, Value, order};
+use super::value::{Object, Value};
+use crate::sorted::order;
 
 /// Characters of a name, once it is resolved: relative ones could otherwise multiply a long base.
 const URI_CHARS_MAX: usize = 1_024;

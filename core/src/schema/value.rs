@@ -9,9 +9,9 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use crate::json::{self, DEPTH_MAX};
+use crate::sorted::order;
 
 /// Up to this many members are looked through; larger objects are searched by halving.
 const SCANNED_MAX: usize = 12;
@@ -84,14 +84,6 @@ impl<'a> Value<'a> {
             Self::Object(_) => "an object",
         }
     }
-}
-
-/// The indices below `count`, sorted. The only sorting of this module: each kind of it would be
-/// some kilobytes of code.
-pub(super) fn order(count: usize, compare: &dyn Fn(usize, usize) -> Ordering) -> Vec<u32> {
-    let mut sorted: Vec<u32> = (0_u32..).take(count).collect();
-    sorted.sort_unstable_by(|a, b| compare(*a as usize, *b as usize).then(a.cmp(b)));
-    sorted
 }
 
 /// Reads a text from its beginning to its end.

@@ -25,6 +25,7 @@ use crate::process::SYSTEM;
 use crate::protocol::Stamp;
 use crate::protocol::consumers::Dispatch;
 use crate::read::Stop;
+use crate::sorted;
 
 /// Registers a consumer.
 pub static REGISTER: CommandSpec = told("RegisterConsumer", true);
@@ -140,8 +141,8 @@ impl Engine {
             }
             Dispatch::Advance { consumer, topics } => {
                 let topics = topics.iter().cloned();
-                let topics = topics.map(|(topic, place)| (topic, place.into())).collect();
-                (consumer, Told::Advanced(topics))
+                let topics = topics.map(|(topic, place)| (topic, place.into()));
+                (consumer, Told::Advanced(sorted::map(topics)))
             }
             Dispatch::List { .. } | Dispatch::Page { .. } => return idle,
         };
