@@ -44,8 +44,7 @@ environment() {
     flags=--remap-path-prefix=$PWD=/foldlog
     flags=$flags$unit--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo
     flags=$flags$unit--remap-path-prefix=$sysroot=/rust
-    # Less is inlined than the compiler would: an eighth smaller, and folding hardly slower. More than
-    # this does not fit the guest's 500 KB.
+    # Less is inlined than the compiler would: more than this does not fit the guest's 500 KB.
     flags=$flags$unit-Cllvm-args=-inline-threshold=45
     # A trap's trace names functions, so the modules do. As they are in the source: the hash that
     # ends each mangled name does not compress, which cost a twentieth of the guest.

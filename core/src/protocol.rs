@@ -360,6 +360,18 @@ pub enum Answer {
     Times(Vec<Time>),
 }
 
+impl Answer {
+    /// Bytes that it holds, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Commits(lines) => lines.iter().map(String::len).sum(),
+            Self::Times(times) => times.len().saturating_mul(8),
+            Self::Row(value) => value.as_ref().map_or(0, Vec::len),
+            Self::Rows(rows) => rows.iter().map(|(k, v)| k.len().saturating_add(v.len())).sum(),
+        }
+    }
+}
+
 /// Commits taken in since the last call, as they are stored but for their hashes (64 zeros).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {

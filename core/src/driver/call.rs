@@ -83,13 +83,9 @@ pub(super) fn stage_input<G: Guest, T: Store>(
     input: &Input<'_>,
     in_parts: bool,
 ) -> Result<Option<Outcome>, Failure> {
-    if in_parts {
-        store.stop_reads(true);
-    }
+    store.stop_reads(in_parts);
     let staged = stage_one(live, store, input);
-    if in_parts {
-        store.stop_reads(false);
-    }
+    store.stop_reads(false);
     match staged {
         Err(Failure::Store(StoreError::Stopped)) => {
             let () = call(&mut live.guest, Op::Rollback, &())?;

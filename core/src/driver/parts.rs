@@ -81,7 +81,7 @@ impl<T: Store> InParts<T> {
             return Ok(known.clone());
         }
         let answer = self.one(query)?;
-        if is_part(query, &answer) && self.remember(answer_bytes(&answer)) {
+        if is_part(query, &answer) && self.remember(answer.bytes()) {
             self.others.insert(query.clone(), answer.clone());
             self.stop()?;
         }
@@ -190,7 +190,7 @@ impl<T: Store> InParts<T> {
             return self.forget();
         }
         if !rows.is_empty() || !dropped.is_empty() || checkpoint.is_some() {
-            self.others.retain(|query, _| !matches!(query, Query::Row(_) | Query::Rows { .. }));
+            self.others.retain(|query, _| !matches!(query, Query::Rows { .. }));
         }
     }
 }
@@ -202,20 +202,9 @@ fn is_part(query: &Query, answer: &Answer) -> bool {
         (Query::Times { .. }, Answer::Times(times)) => times.len() > PART,
         (Query::CommitsAfter { limit, descending: false, .. }, Answer::Commits(lines)) => {
             let full = usize::try_from(*limit).is_ok_and(|limit| lines.len() >= limit);
-            lines.len() > PART && (full || answer_bytes(answer) >= PAGE_BYTES_MAX)
+            lines.len() > PART && (full || answer.bytes() >= PAGE_BYTES_MAX)
         }
         _ => false,
-    }
-}
-
-fn answer_bytes(answer: &Answer) -> usize {
-    match answer {
-        Answer::Commits(lines) => lines.iter().map(String::len).sum(),
-        Answer::Rows(rows) => {
-            rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
-        }
-        Answer::Times(times) => times.len().saturating_mul(8),
-        Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owns answers that are no single rows; those go into the cache. Refuses to know what is asked.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::cache::{Cache, KeyRef};
@@ -54,7 +53,7 @@ impl Supplied {
         answers: Vec<Answer>,
     ) {
         for (query, answer) in queries.into_iter().zip(answers) {
-            self.bytes = self.bytes.saturating_add(answer_bytes(&answer));
+            self.bytes = self.bytes.saturating_add(answer.bytes());
             match (query, answer) {
                 (Query::Row(RowKey { view, key }), Answer::Row(value)) => {
                     if let Some(view) = views.find(&view) {
@@ -63,17 +62,6 @@ impl Supplied {
                 }
                 (query, answer) => drop(self.others.insert(query, answer)),
             }
-        }
-    }
-}
-
-fn answer_bytes(answer: &Answer) -> usize {
-    match answer {
-        Answer::Commits(lines) => lines.iter().map(String::len).sum(),
-        Answer::Times(times) => times.len().saturating_mul(8),
-        Answer::Row(value) => value.as_ref().map_or(0, Vec::len),
-        Answer::Rows(rows) => {
-            rows.iter().map(|(key, value)| key.len().saturating_add(value.len())).sum()
         }
     }
 }
